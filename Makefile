@@ -1,0 +1,66 @@
+# Works with GNU make 3.81 (macOS) and any POSIX shell.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+RUN_CHECKS := $(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo ok
+WANTED := Python 3.11 or newer with venv is needed: `apt install python3-venv` (Debian), `brew install python` (macOS), \
+or name one with PYTHON=/path/to/python3
+
+.DEFAULT_GOAL := help
+.PHONY: help install venv run test check fmt lock build clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+install: $(VENV)/.installed ## make .venv from the lock (again only where the lock or pyproject.toml changed)
+	@:
+
+# The stamp is a copy of the lock, so that a checkout which only touches the file costs nothing.
+$(VENV)/.locked: requirements.lock
+	$(if $(shell $(RUN_CHECKS)),,$(error $(WANTED)))
+	@if cmp -s requirements.lock $@; then touch $@; else $(MAKE) --no-print-directory venv; fi
+
+venv:
+	@echo "Installing the locked packages into $(VENV): a minute or two, once"
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --quiet --require-hashes --no-compile -r requirements.lock
+	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true # some packages carry files for other Pythons
+	@cp requirements.lock $(VENV)/.locked
+
+$(VENV)/.installed: $(VENV)/.locked pyproject.toml
+	@$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@$(PIP) check >/dev/null || { $(PIP) check; echo "requirements.lock is behind pyproject.toml: make lock"; exit 1; }
+	@touch $@
+
+run: install ## the demo
+	@$(BIN)/truetape demo
+
+test: install ## run the tests (ARGS="-n 2 -k ledger" is passed on)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: install ## formatting, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+fmt: install ## format, and mend what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format --quiet .
+
+lock: ## bring requirements.lock up to pyproject.toml (ARGS=--upgrade for newest versions)
+	$(if $(shell $(RUN_CHECKS)),,$(error $(WANTED)))
+	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install --quiet uv; }
+	@build/uv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --all-extras \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS) \
+		-o requirements.lock pyproject.toml
+
+build: install ## a wheel and a source archive in dist/
+	@$(BIN)/hatchling build
+
+clean: ## remove all that make has made
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find api domain infrastructure projections replay tests -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The two faces of Truetape: the command line and the HTTP API."""

@@ -1,0 +1,101 @@
+"""`truetape events`: the log as people and programs read it."""
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.terminal import console, exits, print_json
+from domain.errors import MissingError
+
+if TYPE_CHECKING:
+    from infrastructure.event_store.database import Database
+
+app = typer.Typer(help="Read the log of kept runs.", no_args_is_help=True, rich_markup_mode=None)
+
+RUN = Annotated[int | None, typer.Option(help="The run's number; the newest without it.")]
+TAG = Annotated[str | None, typer.Option(help="Only events whose name begins so, such as account.order.")]
+JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+@exits
+def list_events(
+    run: RUN = None,
+    tag: TAG = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many events at most.")] = 50,
+    after: Annotated[int, typer.Option(min=0, help="Only events after this position.")] = 0,
+    as_json: JSON = False,
+) -> None:
+    """List events in the order of the log."""
+    from infrastructure.database import open_database
+    from infrastructure.settings import load_settings
+
+    with open_database(load_settings()) as database:
+        lines = (line for line in _lines(database, run, tag) if line["position"] > after)
+        found = list(islice(lines, limit))
+    if as_json:
+        print_json(found)
+        return
+    from api.views import events_view
+
+    events_view(found)
+
+
+@app.command("show")
+@exits
+def show_event(position: Annotated[int, typer.Argument(help="The event's position.")], as_json: JSON = False) -> None:
+    """Show one event with everything in it."""
+    from infrastructure.database import open_database
+    from infrastructure.event_store.runs import run_at
+    from infrastructure.settings import load_settings
+
+    with open_database(load_settings()) as database:
+        run = run_at(database, position)
+        found = next((line for line in _lines(database, run, None) if line["position"] == position), None)
+    if found is None:
+        raise MissingError(f"there is no event at position {position}")
+    if as_json:
+        print_json(found)
+    else:
+        console.print_json(data=found)
+
+
+@app.command("export")
+@exits
+def export_events(
+    path: Annotated[Path, typer.Argument(help="The file to write, JSON lines.")],
+    run: RUN = None,
+    tag: TAG = None,
+    as_json: JSON = False,
+) -> None:
+    """Write a run's events to a file, one per line."""
+    import msgspec
+
+    from infrastructure.database import open_database
+    from infrastructure.settings import load_settings
+    from replay.result import replacing
+
+    encoder, count = msgspec.json.Encoder(), 0
+    with open_database(load_settings()) as database, replacing(path) as file:
+        for line in _lines(database, run, tag):
+            file.write(encoder.encode(line).decode() + "\n")
+            count += 1
+    if as_json:
+        print_json({"path": str(path), "events": count})
+    else:
+        console.print(f"{count:,} events written to {path}")
+
+
+def _lines(database: "Database", run: int | None, tag: str | None) -> Iterator[dict[str, Any]]:
+    """The events of a run, readable, each with its position."""
+    from infrastructure.event_store.readable import Reader
+    from infrastructure.event_store.runs import find_run, records_of
+
+    reader = Reader()
+    for kept in records_of(database, find_run(database, run).run):
+        for offset, line in enumerate(reader.lines(kept.decode())):
+            if tag is None or line["event"].startswith(tag):
+                yield {"position": kept.position + offset, "run": kept.run, **line}

@@ -1,0 +1,87 @@
+"""`truetape migrate` and `truetape doctor`: the installation itself."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json
+from domain.errors import TruetapeError
+
+JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+FREE_MIN = 1 << 30
+"""Bytes that should be free where the data lives."""
+
+
+@exits
+def migrate(as_json: JSON = False) -> None:
+    """Bring the database's schema up to this version; as the tables' owner, before anything else."""
+    from infrastructure.database import migrate_database
+    from infrastructure.settings import load_settings
+
+    applied = migrate_database(load_settings())
+    if as_json:
+        print_json({"applied": applied})
+    else:
+        console.print(f"applied {', '.join(applied)}" if applied else "the schema is up to date")
+
+
+@exits
+def doctor(as_json: JSON = False) -> int:
+    """Look the installation over: settings, data folder, database, log. Exit 1 if anything is wrong."""
+    findings: list[dict[str, Any]] = []
+
+    def look(name: str, check: Callable[[], str]) -> None:
+        try:
+            findings.append({"check": name, "ok": True, "found": check()})
+        except (TruetapeError, OSError) as error:
+            findings.append({"check": name, "ok": False, "found": str(error)})
+
+    look("settings", _settings)
+    look("data folder", _folder)
+    look("database", _database)
+    if as_json:
+        print_json(findings)
+    else:
+        for finding in findings:
+            console.print(
+                f"{'ok  ' if finding['ok'] else 'BAD '} {finding['check']}: {finding['found']}", soft_wrap=True
+            )
+    return EXIT_CLEAN if all(finding["ok"] for finding in findings) else EXIT_FOUND
+
+
+def _settings() -> str:
+    from infrastructure.settings import load_settings
+
+    settings = load_settings()
+    database = "TRUETAPE_DATABASE_URL" if settings.database_url else "embedded"
+    return f"home {settings.home}, database {database}"
+
+
+def _folder() -> str:
+    import os
+    import shutil
+
+    from infrastructure.settings import load_settings
+
+    home = load_settings().home
+    home.mkdir(parents=True, exist_ok=True)
+    if not os.access(home, os.W_OK):
+        raise TruetapeError(f"{home} cannot be written; set TRUETAPE_HOME to a folder that can")
+    free = shutil.disk_usage(home).free
+    if free < FREE_MIN:
+        raise TruetapeError(f"{home} has {free >> 20} MiB free; the log needs room: at least 1 GiB")
+    return f"{home} is writable, {free >> 30} GiB free"
+
+
+def _database() -> str:
+    """Opening checks the schema, the server's safety settings and the role."""
+    from infrastructure.database import open_database
+    from infrastructure.event_store.runs import list_runs
+    from infrastructure.settings import load_settings
+
+    with open_database(load_settings()) as database:
+        runs = list_runs(database)
+        last = database.recorder.max_notification_id()
+    interrupted = sum(run.end is None for run in runs)
+    return f"safe settings, append-only role, {len(runs)} runs kept ({interrupted} interrupted), log to position {last or 0}"

@@ -1,0 +1,74 @@
+"""What people see on a terminal: summaries, fills, events."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from api.terminal import console
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def summary_view(summary: dict[str, Any], out: Path | None) -> None:
+    """A backtest's result: money first, then what happened, then how to find it again."""
+    quote, counts, alerts = summary["quote"], summary["counts"], summary["counts"]["alerts"]
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    for name in ("final_equity", "realized_pnl", "unrealized_pnl", "fees"):
+        table.add_row(name.replace("_", " "), grouped(summary[name]), quote)
+    table.add_row("alerts", f"{alerts['received']:,}", _verdicts(alerts))
+    table.add_row("orders", f"{counts['orders']:,}", f"{counts['denied']:,} denied by risk")
+    table.add_row("fills", f"{counts['fills']:,}", f"{counts['events']:,} events in {counts['records']:,} records")
+    table.add_row("candles", f"{counts['candles']:,}", f"rules {summary['rules']}")
+    console.print(table)
+    spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in summary["seconds"].items())
+    console.print(f"[dim]log[/] {summary['log_sha256']}", soft_wrap=True)
+    console.print(f"[dim]seconds[/] {spent}", soft_wrap=True)
+    if summary["run"] is not None:
+        console.print(f"[dim]kept as run[/] {summary['run']}")
+    if out is not None:
+        console.print(f"[dim]written to[/] {out}", soft_wrap=True)
+
+
+def events_view(lines: Sequence[dict[str, Any]]) -> None:
+    """Events, one per line, cut to the terminal's width."""
+    for line in lines:
+        text = Text(f"{line['position']:>7} ")
+        text.append(line["at"], "dim")
+        text.append(f" {line['stream']} ")
+        text.append(line["event"], "cyan")
+        text.append(f" {facts(line['data'])}")
+        console.print(text, no_wrap=True, overflow="ellipsis", crop=True)
+    if not lines:
+        console.print("no events")
+
+
+def facts(data: dict[str, Any]) -> str:
+    """An event's fields on one line, without those that its stream already says."""
+    return " ".join(f"{name}={value}" for name, value in data.items() if name not in {"account", "bot", "source"})
+
+
+def sparkline(values: Sequence[int], width: int) -> str:
+    """A row of bars, each the last value of its share of the series."""
+    if not values:
+        return ""
+    count = min(width, len(values))
+    picked = [values[(index + 1) * len(values) // count - 1] for index in range(count)]
+    low, high = min(picked), max(picked)
+    return "".join(_BARS[(value - low) * (len(_BARS) - 1) // max(1, high - low)] for value in picked)
+
+
+def grouped(amount: str) -> str:
+    """Decimal text with thousands set apart, to eight places as it is."""
+    sign = "-" if amount.startswith("-") else ""
+    whole, dot, part = amount.removeprefix("-").partition(".")
+    return f"{sign}{int(whole):,}{dot}{part}"
+
+
+def _verdicts(alerts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in alerts.items() if name != "received" and count)

@@ -1,0 +1,1 @@
+"""The core: pure, without I/O, clock or chance."""

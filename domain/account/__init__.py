@@ -1,0 +1,1 @@
+"""The account: cash, positions and open orders."""

@@ -1,0 +1,134 @@
+"""What an account is asked to do, and what venues report to it."""
+
+from decimal import Decimal
+
+from domain.account.events import AccountKind, Liquidity, OrderType, Role
+from domain.market import Instrument
+from domain.message import Command, Fact
+from domain.values import Asset, Cash, Fee, InstrumentId, Price, Quantity, Side, Time
+
+
+class OpenAccount(Command, frozen=True, array_like=True):
+    """Open an account."""
+
+    account: str
+    kind: AccountKind = "spot"
+
+
+class ListInstrument(Command, frozen=True, array_like=True):
+    """Make an instrument tradable; fee rates are fractions of the notional."""
+
+    account: str
+    instrument: Instrument
+    maker_fee: Decimal
+    taker_fee: Decimal
+    slippage: Decimal = Decimal(0)
+
+
+class DepositCash(Command, frozen=True, array_like=True):
+    """Bring in a quote asset."""
+
+    account: str
+    asset: Asset
+    amount: Cash
+
+
+class DepositPosition(Command, frozen=True, array_like=True):
+    """Bring in a holding of an instrument's base asset, valued at `cost`."""
+
+    account: str
+    instrument: InstrumentId
+    quantity: Quantity
+    cost: Cash
+
+
+class PlaceOrder(Command, frozen=True, array_like=True):
+    """Judge an order and, if it passes, send it. `reference` is the price to judge a market order at."""
+
+    account: str
+    bot: str
+    group: int
+    leg: int
+    role: Role
+    instrument: InstrumentId
+    side: Side
+    type: OrderType
+    quantity: Quantity
+    limit: Price | None
+    stop: Price | None
+    reference: Price
+    reduce_only: bool
+
+
+class CancelOrders(Command, frozen=True, array_like=True):
+    """Cancel what works for a group in these roles."""
+
+    account: str
+    bot: str
+    group: int
+    roles: tuple[Role, ...]
+    reason: str
+
+
+class ValueAccount(Command, frozen=True, array_like=True):
+    """Put a value on the account at the last prices seen."""
+
+    account: str
+    marks: dict[InstrumentId, Price]
+
+
+class AcceptReported(Fact, frozen=True, array_like=True):
+    """The venue has the order."""
+
+    account: str
+    order: int
+    venue_order: str
+
+
+class RejectReported(Fact, frozen=True, array_like=True):
+    """The venue refused the order, or never had it, for good."""
+
+    account: str
+    order: int
+    code: str
+    reason: str
+
+
+class UnknownReported(Fact, frozen=True, array_like=True):
+    """The order was sent and no definite answer came."""
+
+    account: str
+    order: int
+    reason: str
+
+
+class FillReported(Fact, frozen=True, array_like=True):
+    """One trade of an order."""
+
+    account: str
+    order: int
+    instrument: InstrumentId
+    trade: str
+    price: Price
+    quantity: Quantity
+    fee: Fee
+    fee_asset: Asset
+    liquidity: Liquidity
+    venue_at: Time
+
+
+class CancelReported(Fact, frozen=True, array_like=True):
+    """The venue ended the order, with `filled` filled by its count."""
+
+    account: str
+    order: int
+    filled: Quantity
+    reason: str
+
+
+class CancelRejectReported(Fact, frozen=True, array_like=True):
+    """The venue would not cancel."""
+
+    account: str
+    order: int
+    reason: str

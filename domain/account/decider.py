@@ -1,0 +1,213 @@
+"""The account decides: orders are judged, reports of venues become events once, whatever their order."""
+
+from msgspec import structs
+
+from domain.account import commands as c
+from domain.account import events as e
+from domain.account.folds import FOLDS
+from domain.account.state import AccountState, Order
+from domain.decider import Decider
+from domain.message import Event
+from domain.risk.pre_trade import judge
+from domain.values import Cash, Fee, Quantity
+
+Events = tuple[Event, ...]
+
+
+def open_account(state: AccountState, command: c.OpenAccount) -> Events:
+    """An account opens once."""
+    return () if state.account else (e.AccountOpened(command.account, command.kind),)
+
+
+def list_instrument(state: AccountState, command: c.ListInstrument) -> Events:
+    """An instrument is listed once under its id."""
+    if command.instrument.id in state.listings:
+        return ()
+    return (
+        e.InstrumentListed(command.account, command.instrument, command.maker_fee, command.taker_fee, command.slippage),
+    )
+
+
+def deposit_cash(_state: AccountState, command: c.DepositCash) -> Events:
+    return (e.CashDeposited(command.account, command.asset, command.amount),)
+
+
+def deposit_position(_state: AccountState, command: c.DepositPosition) -> Events:
+    return (e.PositionDeposited(command.account, command.instrument, command.quantity, command.cost),)
+
+
+def place(state: AccountState, command: c.PlaceOrder) -> Events:
+    """Intent and verdict are one decision."""
+    intended = e.OrderIntended(
+        command.account, state.orders_placed + 1, command.bot, command.group, command.leg, command.role,
+        command.instrument, command.side, command.type, command.quantity, command.limit, command.stop,
+        command.reference, command.reduce_only,
+    )  # fmt: skip
+    return intended, judge(state, intended)
+
+
+def cancel(state: AccountState, command: c.CancelOrders) -> Events:
+    """Ask for the end of what works for a group in these roles, once."""
+    return tuple(
+        e.CancelRequested(command.account, order.id, command.reason)
+        for order in state.orders.values()
+        if order.group == command.group
+        and order.bot == command.bot
+        and order.role in command.roles
+        and not order.cancel_wanted
+    )
+
+
+def accepted(state: AccountState, report: c.AcceptReported) -> Events:
+    """A cancel that met an unknown order is asked for again once the order is known to be there."""
+    order = state.orders.get(report.order)
+    if order is None or order.venue_order is not None:
+        return ()
+    event = e.OrderAccepted(report.account, report.order, report.venue_order)
+    if order.status == "UNKNOWN" and order.cancel_wanted:
+        return event, e.CancelRequested(report.account, report.order, "asked before the order was known")
+    return (event,)
+
+
+def rejected(state: AccountState, report: c.RejectReported) -> Events:
+    """The venue's refusal ends the order; after a fill it can only mean the end of the rest."""
+    order = state.orders.get(report.order)
+    if order is None:
+        return ()
+    remaining = Quantity(order.quantity - order.filled)
+    if order.filled:
+        return (_canceled(report.account, order, remaining, f"{report.code}: {report.reason}"),)
+    return (
+        e.OrderRejected(
+            report.account, order.id, order.bot, order.group, order.leg, order.role, order.instrument, remaining,
+            report.code, report.reason,
+        ),
+    )  # fmt: skip
+
+
+def unknown(state: AccountState, report: c.UnknownReported) -> Events:
+    """Only an order of which nothing has been heard can become unknown."""
+    order = state.orders.get(report.order)
+    if order is None or order.status != "SUBMITTED":
+        return ()
+    return (e.OrderUnknown(report.account, order.id, order.instrument, report.reason),)
+
+
+def filled(state: AccountState, report: c.FillReported) -> Events:
+    """A trade counts once. What exceeds the order belongs to no group, and is said."""
+    order = state.orders.get(report.order) or state.ended.get(report.order)
+    if order is None:
+        return (
+            e.FillUnmatched(
+                report.account, report.order, report.instrument, report.trade, report.price, report.quantity
+            ),
+        )
+    if report.trade in order.trades:
+        return ()
+    remaining = order.quantity - order.filled if order.status != "ENDED" else 0
+    if report.quantity > remaining:
+        return _overfilled(state, report, order, remaining)
+    left = remaining - report.quantity
+    fill = _fill(state, report, order, Quantity(left))
+    if order.venue_filled is not None and order.filled + report.quantity >= order.venue_filled and left:
+        return fill, _canceled(report.account, order, Quantity(left), order.ended_as)
+    return (fill,)
+
+
+def canceled(state: AccountState, report: c.CancelReported) -> Events:
+    """The order ends when the quantities agree; until then fills are missing."""
+    order = state.orders.get(report.order)
+    if order is None:
+        return ()
+    if report.filled <= order.filled:
+        return (_canceled(report.account, order, Quantity(order.quantity - order.filled), report.reason),)
+    if order.venue_filled == report.filled:
+        return ()
+    return (
+        e.FillsMissing(
+            report.account, order.id, order.instrument, report.filled, Quantity(order.filled), report.reason
+        ),
+    )
+
+
+def cancel_rejected(state: AccountState, report: c.CancelRejectReported) -> Events:
+    order = state.orders.get(report.order)
+    if order is None or order.status != "PENDING_CANCEL":
+        return ()
+    return (e.CancelRejected(report.account, order.id, report.reason),)
+
+
+def value(state: AccountState, command: c.ValueAccount) -> Events:
+    """Value an account in which something is held or has moved; a holding without a price cannot be valued."""
+    held = [instrument for instrument, position in state.positions.items() if position]
+    if not (held or state.stirred) or any(instrument not in command.marks for instrument in held):
+        return ()
+    equity = dict(state.cash)
+    for name in held:
+        instrument = state.listings[name].instrument
+        worth = instrument.notional(command.marks[name], state.positions[name])
+        equity[instrument.quote] = equity.get(instrument.quote, 0) + worth
+    marks = tuple((name, command.marks[name]) for name in held)
+    return (e.AccountValued(command.account, marks, tuple((asset, Cash(sum_)) for asset, sum_ in equity.items())),)
+
+
+def _canceled(account: str, order: Order, remaining: Quantity, reason: str) -> e.OrderCanceled:
+    return e.OrderCanceled(
+        account, order.id, order.bot, order.group, order.leg, order.role, order.instrument, remaining, reason
+    )
+
+
+def _fill(state: AccountState, report: c.FillReported, order: Order, left: Quantity) -> e.OrderFilled:
+    """The one place where a fill's cash is rounded."""
+    instrument = state.listings[order.instrument].instrument
+    base_fee = report.fee if report.fee_asset == instrument.base else 0
+    received = report.quantity - base_fee if order.side == "buy" else report.quantity + base_fee
+    return e.OrderFilled(
+        report.account, order.id, order.bot, order.group, order.leg, order.role, order.instrument, order.side,
+        report.price, report.quantity, instrument.notional(report.price, report.quantity), Quantity(received),
+        report.fee, report.fee_asset, report.liquidity, report.trade, report.venue_at, left,
+    )  # fmt: skip
+
+
+def _overfilled(state: AccountState, report: c.FillReported, order: Order, remaining: int) -> Events:
+    """Split the trade: up to what was ordered for the order's owner, the excess for no one."""
+    excess = report.quantity - remaining
+    fee_inside = report.fee * remaining // report.quantity
+    outside = structs.replace(
+        _fill(state, _part(report, excess, report.fee - fee_inside), order, Quantity(0)),
+        bot="", group=0, leg=0, role="manual",
+    )  # fmt: skip
+    said = e.Overfilled(report.account, order.id, order.instrument, Quantity(excess))
+    if not remaining:
+        return outside, said
+    inside = _fill(state, _part(report, remaining, fee_inside), order, Quantity(0))
+    return inside, structs.replace(outside, trade=f"{report.trade}/excess"), said
+
+
+def _part(report: c.FillReported, quantity: int, fee: int) -> c.FillReported:
+    return structs.replace(report, quantity=Quantity(quantity), fee=Fee(fee))
+
+
+DECIDER = Decider(
+    kind="account",
+    key=lambda command: command.account,
+    initial=AccountState,
+    rules={
+        c.OpenAccount: open_account,
+        c.ListInstrument: list_instrument,
+        c.DepositCash: deposit_cash,
+        c.DepositPosition: deposit_position,
+        c.PlaceOrder: place,
+        c.CancelOrders: cancel,
+        c.ValueAccount: value,
+        c.AcceptReported: accepted,
+        c.RejectReported: rejected,
+        c.UnknownReported: unknown,
+        c.FillReported: filled,
+        c.CancelReported: canceled,
+        c.CancelRejectReported: cancel_rejected,
+    },
+    folds=FOLDS,
+    opens=frozenset({c.OpenAccount}),
+    closed=lambda _state: False,
+)

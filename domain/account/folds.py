@@ -1,0 +1,206 @@
+"""How events change the account's state."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from msgspec import structs
+
+from domain.account import events as e
+from domain.account.state import ENDED_KEPT, AccountState, Listing, Order, Status
+from domain.message import Event
+
+
+def opened(state: AccountState, event: e.AccountOpened) -> AccountState:
+    state.account = event.account
+    state.kind = event.kind
+    return state
+
+
+def listed(state: AccountState, event: e.InstrumentListed) -> AccountState:
+    state.listings[event.instrument.id] = Listing(event.instrument, event.maker_fee, event.taker_fee)
+    return state
+
+
+def cash_deposited(state: AccountState, event: e.CashDeposited) -> AccountState:
+    state.cash[event.asset] = state.cash.get(event.asset, 0) + event.amount
+    state.stirred = True
+    return state
+
+
+def position_deposited(state: AccountState, event: e.PositionDeposited) -> AccountState:
+    state.positions[event.instrument] = state.positions.get(event.instrument, 0) + event.quantity
+    state.stirred = True
+    return state
+
+
+def intended(state: AccountState, event: e.OrderIntended) -> AccountState:
+    state.orders_placed = event.order
+    state.orders[event.order] = Order(
+        event.order, event.bot, event.group, event.leg, event.role, event.instrument, event.side, event.type,
+        event.quantity, event.limit, event.stop, event.reduce_only,
+    )  # fmt: skip
+    return state
+
+
+def passed(state: AccountState, event: e.RiskPassed) -> AccountState:
+    """From here on the order holds back what it needs: cash where it opens, position where it closes."""
+    order = state.orders[event.order]
+    quote = state.listings[order.instrument].instrument.quote
+    closes = order.reduce_only or (order.side == "sell" and state.kind == "spot")
+    held_back = order.quantity if closes else 0
+    state.orders[event.order] = structs.replace(order, status="SUBMITTED", reserved=event.reserved, held_back=held_back)
+    if event.reserved:
+        state.reserved[quote] = state.reserved.get(quote, 0) + event.reserved
+    if held_back:
+        state.held_back[order.instrument] = state.held_back.get(order.instrument, 0) + held_back
+    return state
+
+
+def denied(state: AccountState, event: e.OrderDenied) -> AccountState:
+    del state.orders[event.order]
+    return state
+
+
+def accepted(state: AccountState, event: e.OrderAccepted) -> AccountState:
+    order = state.orders[event.order]
+    status: Status = "ACCEPTED" if order.status in {"SUBMITTED", "UNKNOWN"} else order.status
+    _known(state, order)
+    state.orders[event.order] = structs.replace(order, status=status, venue_order=event.venue_order)
+    return state
+
+
+def unknown(state: AccountState, event: e.OrderUnknown) -> AccountState:
+    state.orders[event.order] = structs.replace(state.orders[event.order], status="UNKNOWN")
+    state.unknown[event.instrument] = state.unknown.get(event.instrument, 0) + 1
+    return state
+
+
+def filled(state: AccountState, event: e.OrderFilled) -> AccountState:
+    """Cash and position move by the fill; what the order held back shrinks with what remains of it."""
+    instrument = state.listings[event.instrument].instrument
+    buys = event.side == "buy"
+    cash = state.cash
+    cash[instrument.quote] = cash.get(instrument.quote, 0) + (-event.cash if buys else event.cash)
+    if event.fee_asset != instrument.base:
+        cash[event.fee_asset] = cash.get(event.fee_asset, 0) - event.fee
+    before = state.positions.get(event.instrument, 0)
+    after = before + (event.received if buys else -event.received)
+    state.positions[event.instrument] = after
+    if before < 0 or after < 0:
+        _keep_short_basis(state, event, before, after)
+    state.stirred = True
+    order = state.orders.get(event.order)
+    if order is None:
+        late = state.ended.get(event.order)
+        if late is not None:
+            state.ended[event.order] = structs.replace(late, trades=(*late.trades, event.trade))
+        return state
+    _known(state, order)
+    status: Status = "PENDING_CANCEL" if order.cancel_wanted else "PARTIALLY_FILLED"
+    rest = structs.replace(
+        order, filled=order.filled + event.quantity, status=status, trades=(*order.trades, event.trade)
+    )
+    state.orders[event.order] = _shrink(state, rest, event.remaining, event.remaining + event.quantity)
+    if not event.remaining:
+        _end(state, event.order)
+    return state
+
+
+def fills_missing(state: AccountState, event: e.FillsMissing) -> AccountState:
+    state.orders[event.order] = structs.replace(
+        state.orders[event.order], venue_filled=event.filled, ended_as=event.reason
+    )
+    return state
+
+
+def cancel_requested(state: AccountState, event: e.CancelRequested) -> AccountState:
+    """An unknown order stays unknown: asking for its end tells nothing about it."""
+    order = state.orders[event.order]
+    status: Status = "UNKNOWN" if order.status == "UNKNOWN" else "PENDING_CANCEL"
+    state.orders[event.order] = structs.replace(order, status=status, cancel_wanted=True)
+    return state
+
+
+def cancel_rejected(state: AccountState, event: e.CancelRejected) -> AccountState:
+    order = state.orders[event.order]
+    status: Status = "PARTIALLY_FILLED" if order.filled else "ACCEPTED"
+    state.orders[event.order] = structs.replace(order, status=status, cancel_wanted=False)
+    return state
+
+
+def ended(state: AccountState, event: e.OrderCanceled | e.OrderRejected) -> AccountState:
+    order = state.orders[event.order]
+    _known(state, order)
+    state.orders[event.order] = _shrink(state, order, 0, 1)
+    _end(state, event.order)
+    return state
+
+
+def valued(state: AccountState, _event: e.AccountValued) -> AccountState:
+    state.stirred = False
+    return state
+
+
+def unchanged(state: AccountState, _event: Event) -> AccountState:
+    return state
+
+
+def _known(state: AccountState, order: Order) -> None:
+    if order.status == "UNKNOWN":
+        state.unknown[order.instrument] -= 1
+
+
+def _shrink(state: AccountState, order: Order, remaining: int, before: int) -> Order:
+    """Give back what the order held back for the part of it that is no longer open."""
+    if not order.reserved and not order.held_back:
+        return order
+    reserved = order.reserved * remaining // before
+    held_back = order.held_back * remaining // before
+    if order.reserved:
+        state.reserved[state.listings[order.instrument].instrument.quote] -= order.reserved - reserved
+    if order.held_back:
+        state.held_back[order.instrument] -= order.held_back - held_back
+    return structs.replace(order, reserved=reserved, held_back=held_back)
+
+
+def _end(state: AccountState, number: int) -> None:
+    """Move an order from the open ones to the few ended ones that are remembered."""
+    state.ended[number] = structs.replace(state.orders.pop(number), status="ENDED")
+    if len(state.ended) > ENDED_KEPT:
+        del state.ended[next(iter(state.ended))]
+
+
+def _keep_short_basis(state: AccountState, event: e.OrderFilled, before: int, after: int) -> None:
+    """Proceeds of the part of the position that is short: grows with sales, shrinks in proportion."""
+    basis = state.short_basis.get(event.instrument, 0)
+    if after >= 0:
+        basis = 0
+    elif before >= 0:
+        basis = event.cash * -after // event.quantity
+    elif after < before:
+        basis += event.cash
+    else:
+        basis = basis * after // before
+    state.short_basis[event.instrument] = basis
+
+
+FOLDS: Mapping[type[Event], Callable[[Any, Any], AccountState]] = {
+    e.AccountOpened: opened,
+    e.InstrumentListed: listed,
+    e.CashDeposited: cash_deposited,
+    e.PositionDeposited: position_deposited,
+    e.OrderIntended: intended,
+    e.RiskPassed: passed,
+    e.OrderDenied: denied,
+    e.OrderAccepted: accepted,
+    e.OrderRejected: ended,
+    e.OrderUnknown: unknown,
+    e.OrderFilled: filled,
+    e.Overfilled: unchanged,
+    e.FillUnmatched: unchanged,
+    e.CancelRequested: cancel_requested,
+    e.CancelRejected: cancel_rejected,
+    e.OrderCanceled: ended,
+    e.FillsMissing: fills_missing,
+    e.AccountValued: valued,
+}

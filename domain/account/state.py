@@ -1,0 +1,98 @@
+"""The account's state: what `decide` reads and `evolve` keeps."""
+
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Struct, field
+
+from domain.account.events import AccountKind, OrderType, Role
+from domain.market import Instrument
+from domain.values import Asset, InstrumentId, Price, Quantity, Side
+
+Status = Literal["INITIALIZED", "SUBMITTED", "ACCEPTED", "PARTIALLY_FILLED", "PENDING_CANCEL", "UNKNOWN", "ENDED"]
+
+ENDED_KEPT = 1024
+"""How many ended orders an account remembers, to know a repeated fill from a late one."""
+
+
+class Listing(Struct, frozen=True):
+    """A tradable instrument with the account's fee rates."""
+
+    instrument: Instrument
+    maker_fee: Decimal
+    taker_fee: Decimal
+
+
+class Order(Struct, frozen=True):
+    """An order of the account, from its intent to its end.
+
+    `reserved` is the cash and `held_back` the quantity it keeps from other orders; `venue_filled` is what the venue
+    says was filled when it ended the order, where that is more than has been reported.
+    """
+
+    id: int
+    bot: str
+    group: int
+    leg: int
+    role: Role
+    instrument: InstrumentId
+    side: Side
+    type: OrderType
+    quantity: Quantity
+    limit: Price | None
+    stop: Price | None
+    reduce_only: bool
+    status: Status = "INITIALIZED"
+    filled: int = 0
+    reserved: int = 0
+    held_back: int = 0
+    cancel_wanted: bool = False
+    venue_order: str | None = None
+    venue_filled: int | None = None
+    ended_as: str = ""
+    trades: tuple[str, ...] = ()
+
+
+class AccountState(Struct):
+    """Cash, positions and open orders. Its collections change through the folds only.
+
+    `reserved` is cash held back by open orders, `held_back` the part of a position held back by orders that reduce
+    it, `short_basis` the proceeds of what is short, `unknown` how many orders of an instrument are UNKNOWN.
+    `stirred` says that something moved since the last valuation.
+    """
+
+    account: str = ""
+    kind: AccountKind = "spot"
+    listings: dict[InstrumentId, Listing] = field(default_factory=dict)
+    cash: dict[Asset, int] = field(default_factory=dict)
+    reserved: dict[Asset, int] = field(default_factory=dict)
+    positions: dict[InstrumentId, int] = field(default_factory=dict)
+    held_back: dict[InstrumentId, int] = field(default_factory=dict)
+    short_basis: dict[InstrumentId, int] = field(default_factory=dict)
+    unknown: dict[InstrumentId, int] = field(default_factory=dict)
+    orders: dict[int, Order] = field(default_factory=dict)
+    ended: dict[int, Order] = field(default_factory=dict)
+    orders_placed: int = 0
+    stirred: bool = False
+
+    def reduces(self, instrument: InstrumentId, side: Side) -> bool:
+        """Whether an order on this side would make the position smaller."""
+        position = self.positions.get(instrument, 0)
+        return position > 0 if side == "sell" else position < 0
+
+    def free_position(self, instrument: InstrumentId) -> int:
+        """How much of the position no open order holds back; never below zero."""
+        return max(0, abs(self.positions.get(instrument, 0)) - self.held_back.get(instrument, 0))
+
+    def buying_power(self, quote: Asset) -> int:
+        """Cash quanta of the quote asset that a new order may use.
+
+        Cash less what orders hold back, and less twice the proceeds of what is short: once because they are owed, once
+        as the position's own weight.
+        """
+        short = sum(
+            basis
+            for instrument, basis in self.short_basis.items()
+            if self.listings[instrument].instrument.quote == quote
+        )
+        return self.cash.get(quote, 0) - self.reserved.get(quote, 0) - 2 * short

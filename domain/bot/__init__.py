@@ -1,0 +1,1 @@
+"""The bot: what it trades, and its live group."""

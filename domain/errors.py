@@ -1,0 +1,25 @@
+"""The error tree: an exception means that nothing was recorded."""
+
+
+class TruetapeError(Exception):
+    """Anything Truetape refuses or cannot do, said in words for the person who asked."""
+
+
+class InputError(TruetapeError):
+    """Input from outside is not what it must be; names the file, row or key and what is allowed."""
+
+
+class AmountError(InputError):
+    """A number cannot be an exact amount: off its grid, not finite, or too large for 64 bits."""
+
+
+class ConflictError(TruetapeError):
+    """A stream has moved on since the writer last read it; nothing was appended."""
+
+
+class StoreError(TruetapeError):
+    """The event store cannot be used as it is; the message says how to mend it."""
+
+
+class MissingError(TruetapeError):
+    """Something named (a run, a tape, a record) is not there."""

@@ -1,0 +1,106 @@
+"""The protocols between the loop and the world: Feed, Ledger, Venue, and what passes through them."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from domain.account.events import OrderType
+from domain.message import Command, Event, EventId, Record
+from domain.values import InstrumentId, Price, Quantity, Side, Time
+
+FOREVER = Time(2**63 - 1)
+
+
+class Mark(Struct, frozen=True):
+    """An observation: the instrument's last price is now this. It leaves no record."""
+
+    instrument: InstrumentId
+    price: Price
+
+
+class DeadlineReached(Struct, frozen=True):
+    """A deadline that the core had in its interest is due."""
+
+
+class TapeEnded(Struct, frozen=True):
+    """The market tape has no more: the run values its accounts."""
+
+
+Observation = Mark | DeadlineReached | TapeEnded
+
+
+class Input(Struct, frozen=True):
+    """A command or fact for one aggregate, with who sent it."""
+
+    actor: str
+    message: Command
+
+
+class Moment(Struct, frozen=True):
+    """One instant: all that became known at that time, in order."""
+
+    at: Time
+    facts: Sequence[Input | Observation]
+    observed_at: Time | None = None
+
+
+class Interest(Struct):
+    """What can wake the core next; kept up to date, never rebuilt."""
+
+    deadline: Time = FOREVER
+
+
+class SubmitOrder(Struct, frozen=True):
+    """Send an order; `verdict` names the recorded risk verdict that allows it."""
+
+    account: str
+    order: int
+    instrument: InstrumentId
+    side: Side
+    type: OrderType
+    quantity: Quantity
+    limit: Price | None
+    stop: Price | None
+    reduce_only: bool
+    verdict: EventId
+
+
+class CancelOrder(Struct, frozen=True):
+    """Ask the venue to cancel an order."""
+
+    account: str
+    order: int
+    instrument: InstrumentId
+
+
+class QueryOrder(Struct, frozen=True):
+    """Ask the venue what became of an order: its state and its fills."""
+
+    account: str
+    order: int
+    instrument: InstrumentId
+
+
+Effect = SubmitOrder | CancelOrder | QueryOrder
+
+
+class Feed(Protocol):
+    """A tape of moments: on a tape the next one; live, all that is queued. None is the end."""
+
+    def next(self, interest: Interest) -> list[Moment] | None:
+        """Return the next moments in order; `interest` says which quiet ones may be skipped."""
+
+
+class Ledger(Protocol):
+    """Where records go; `append` returns when they are as durable as the ledger promises."""
+
+    def append(self, records: list[Record[Event]]) -> None:
+        """Append one input's whole cascade, or several, in order."""
+
+
+class Venue(Protocol):
+    """Where effects go; what is known at once comes back, a live venue answers later through the feed."""
+
+    def send(self, effects: list[Effect]) -> list[Moment]:
+        """Carry out the effects in order."""

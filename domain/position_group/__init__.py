@@ -1,0 +1,1 @@
+"""The position group: legs, targets, exit."""

@@ -1,0 +1,1 @@
+"""Alerts of one source: parsed, deduplicated, judged."""

@@ -1,0 +1,70 @@
+"""What happens to the alerts of one source."""
+
+from decimal import Decimal
+from typing import Literal
+
+from domain.message import Event
+from domain.values import InstrumentId, Price, Time
+
+Action = Literal["buy", "sell", "exit"]
+
+
+class SourceOpened(Event, frozen=True, array_like=True, tag="signal.source_opened.v1"):
+    """Alerts of this source go to a bot, which trades one instrument."""
+
+    source: str
+    bot: str
+    instrument: InstrumentId
+
+
+class AlertReceived(Event, frozen=True, array_like=True, tag="signal.alert_received.v1"):
+    """A delivery as it came, its secret redacted. `number` counts the source's deliveries from 1."""
+
+    source: str
+    number: int
+    body: str
+
+
+class SignalAccepted(Event, frozen=True, array_like=True, tag="signal.accepted.v1"):
+    """The alert is well formed, new, and for the instrument the bot trades.
+
+    `price` is exact, as the alert gave it; `last_close` is the market's; None where not known.
+    """
+
+    source: str
+    number: int
+    bot: str
+    alert_id: str
+    alert_at: Time
+    instrument: InstrumentId
+    timeframe: str
+    action: Action
+    price: Decimal | None
+    last_close: Price | None
+
+
+class SignalDuplicated(Event, frozen=True, array_like=True, tag="signal.duplicated.v1"):
+    """An alert with this identity has been received before."""
+
+    source: str
+    number: int
+    alert_id: str
+
+
+class SignalMalformed(Event, frozen=True, array_like=True, tag="signal.malformed.v1"):
+    """The body is not an alert; `code` and `reason` say where."""
+
+    source: str
+    number: int
+    code: str
+    reason: str
+
+
+class SignalRefused(Event, frozen=True, array_like=True, tag="signal.refused.v1"):
+    """The alert is well formed but not for this source."""
+
+    source: str
+    number: int
+    alert_id: str
+    code: str
+    reason: str

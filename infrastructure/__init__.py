@@ -1,0 +1,1 @@
+"""Everything with I/O: settings, the database, venues, market data."""

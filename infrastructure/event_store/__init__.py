@@ -1,0 +1,1 @@
+"""The event store: records in Postgres, append-only, one row per decision."""

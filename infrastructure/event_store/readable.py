@@ -1,0 +1,125 @@
+"""Records as people and other programs read them: names for fields, decimal text for amounts, ISO times."""
+
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+from msgspec import Struct
+
+from domain.account.events import InstrumentListed
+from domain.catalogue import EVENTS, tag_of
+from domain.market import Instrument
+from domain.message import Event, Record
+from domain.position_group.events import Leg
+from domain.values import Cash, Fee, Price, Quantity, Time, cash_scale, decimal_text, time_text
+
+Format = Callable[[int, "Scales"], str]
+
+
+class Scales(Struct, frozen=True):
+    """How many decimal places an event's amounts have."""
+
+    price: int = 0
+    size: int = 0
+    cash: int = 0
+    fee: int = 0
+
+
+_FORMATS: Mapping[object, Format] = {
+    Price: lambda quanta, scales: decimal_text(quanta, scales.price),
+    Quantity: lambda quanta, scales: decimal_text(quanta, scales.size),
+    Cash: lambda quanta, scales: decimal_text(quanta, scales.cash),
+    Fee: lambda quanta, scales: decimal_text(quanta, scales.fee),
+    Time: lambda at, _scales: time_text(at),
+}
+
+
+def _formats_of(struct: type[Struct]) -> dict[str, Format]:
+    """The fields of a struct that hold amounts or times, told by their types."""
+    formats = {}
+    for name, hint in get_type_hints(struct).items():
+        for kind in (hint, *get_args(hint)):
+            if kind in _FORMATS:
+                formats[name] = _FORMATS[kind]
+    return formats
+
+
+_STRUCTS: tuple[type[Struct], ...] = (*EVENTS, Leg, Instrument)
+_FIELDS = {struct: _formats_of(struct) for struct in _STRUCTS}
+
+
+class Reader:
+    """Makes records readable. It learns instruments and stream names from the log, so it reads a run from its start."""
+
+    def __init__(self) -> None:
+        self.instruments: dict[str, Instrument] = {}
+        self._names: dict[int, str] = {}
+
+    def lines(self, record: Record[Event]) -> Iterator[dict[str, Any]]:
+        """One plain dictionary per event, of JSON values."""
+        self.learn(record)
+        for offset, event in enumerate(record.events):
+            yield {
+                "stream": self._names.get(record.stream, str(record.stream)),
+                "version": record.version + offset,
+                "at": time_text(record.at),
+                "actor": record.actor,
+                "cause": self._cause(record),
+                "event": tag_of(type(event)),
+                "data": self.fields(event),
+            }
+
+    def learn(self, record: Record[Event]) -> None:
+        """Take in what later records rely on, without making lines of this one."""
+        if record.key is not None:
+            self._names[record.stream] = record.key
+        for event in record.events:
+            if isinstance(event, InstrumentListed):
+                self.instruments[event.instrument.id] = event.instrument
+
+    def fields(self, event: Event) -> dict[str, Any]:
+        """An event's fields by name."""
+        fields: dict[str, Any] = self._plain(event, self._scales(event))
+        return fields
+
+    def _cause(self, record: Record[Event]) -> str | None:
+        if record.cause is None:
+            return None
+        stream, version = record.cause
+        return f"{self._names.get(stream, stream)}@{version}"
+
+    def _scales(self, event: Event) -> Scales:
+        asset = getattr(event, "asset", None)
+        if asset is not None:
+            return Scales(cash=cash_scale(asset))
+        instrument = getattr(event, "instrument", None)
+        if isinstance(instrument, str):
+            instrument = self.instruments.get(instrument)
+        if not isinstance(instrument, Instrument):
+            return Scales()
+        fee_asset = getattr(event, "fee_asset", instrument.quote)
+        fee = instrument.size_scale if fee_asset == instrument.base else cash_scale(fee_asset)
+        return Scales(instrument.price_scale, instrument.size_scale, instrument.quote_scale, fee)
+
+    def _plain(self, value: Any, scales: Scales) -> Any:
+        """A struct as a dictionary; pairs of AccountValued are (instrument, price) and (asset, cash)."""
+        if isinstance(value, Struct):
+            formats = _FIELDS.get(type(value), {})
+            if isinstance(value, Instrument):
+                scales = Scales(value.price_scale, value.size_scale, value.quote_scale)
+            return {
+                name: formats[name](field, scales) if name in formats and field is not None
+                else self._pairs(name, field, scales)
+                for name, field in msgspec.structs.asdict(value).items()
+            }  # fmt: skip
+        return str(value) if isinstance(value, Decimal) else value
+
+    def _pairs(self, name: str, value: Any, scales: Scales) -> Any:
+        if name == "marks":
+            return {key: self.instruments[key].price_text(price) for key, price in value}
+        if name == "equity":
+            return {asset: decimal_text(cash, cash_scale(asset)) for asset, cash in value}
+        if isinstance(value, tuple | list):
+            return [self._plain(item, scales) for item in value]
+        return self._plain(value, scales)

@@ -1,0 +1,1 @@
+"""The market tape: recorded market data as integer quanta, kept apart from the log."""

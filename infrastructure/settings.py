@@ -1,0 +1,91 @@
+"""Settings: the environment's `TRUETAPE_*`, then `truetape.toml` in the data folder; anything unknown is an error.
+
+pydantic is heavy: import this module where settings are needed, not at the top of a command line.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
+
+from domain.errors import InputError
+
+PREFIX = "TRUETAPE_"
+FILE = "truetape.toml"
+
+
+def home_folder() -> Path:
+    """The data folder: `TRUETAPE_HOME`, else the platform's folder for user data."""
+    chosen = os.environ.get(PREFIX + "HOME", "").strip()
+    folder = Path(chosen).expanduser() if chosen else platformdirs.user_data_path("truetape")
+    return folder.absolute()
+
+
+class Settings(BaseSettings):
+    """What this installation is told: where its data lives and which database it uses; None is the embedded one."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
+
+    home: Path = Field(default_factory=home_folder)
+    database_url: SecretStr | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment before file; no .env, no secrets folder."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=home_folder() / FILE)
+
+
+def load_settings() -> Settings:
+    """Read the settings; raises InputError that names the key or variable and what is allowed."""
+    _check_environment()
+    path = home_folder() / FILE
+    _check_file(path)
+    try:
+        return Settings(home=home_folder())
+    except (ValidationError, SettingsError) as error:
+        raise InputError(f"settings (environment or {path}): {_reason(error)}") from None
+
+
+def _check_environment() -> None:
+    allowed = {PREFIX + name.upper() for name in Settings.model_fields}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in allowed:
+            raise InputError(f"unknown environment variable {name}; allowed: {', '.join(sorted(allowed))}")
+
+
+def _check_file(path: Path) -> None:
+    try:
+        keys = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path} cannot be read as TOML: {error}") from None
+    # The file lies in the home folder, so it cannot say where that is.
+    allowed = set(Settings.model_fields) - {"home"}
+    for key in keys:
+        if key not in allowed:
+            raise InputError(f"{path}: unknown key {key!r}; allowed: {', '.join(sorted(allowed))}")
+
+
+def _reason(error: ValidationError | SettingsError) -> str:
+    """The first thing wrong, without the value: it may be a secret."""
+    if isinstance(error, SettingsError):
+        return str(error)
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

@@ -1,0 +1,333 @@
+"""The simulated venue: orders matched against candles by the rules `candle-v1`, or against trades.
+
+It keeps balances of its own, as a venue does, and reports in the words a real one would. Nothing reacts inside a
+candle: all fills of a candle are reported before any reaction, so no path inside it is assumed.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from msgspec import Struct
+
+from domain.account.commands import (
+    AcceptReported,
+    CancelRejectReported,
+    CancelReported,
+    FillReported,
+    RejectReported,
+)
+from domain.account.events import AccountKind, Liquidity, OrderType
+from domain.market import Instrument
+from domain.message import Fact
+from domain.ports import CancelOrder, QueryOrder, SubmitOrder
+from domain.values import (
+    Fee,
+    Price,
+    Quantity,
+    Side,
+    Time,
+    ceil_ratio,
+    divide_half_even,
+    floor_ratio,
+    ratio,
+)
+
+RULES = "candle-v1"
+ENDED_KEPT = 1024
+"""How many ended orders the venue still answers queries about."""
+NOWHERE_BELOW = -1
+NOWHERE_ABOVE = 2**63 - 1
+_RANK = {"market": 0, "stop": 1, "stop_limit": 1}
+
+
+class Terms(Struct, frozen=True):
+    """What the venue charges: fees as fractions of the notional, slippage as one of the price."""
+
+    maker_fee: Decimal
+    taker_fee: Decimal
+    slippage: Decimal = Decimal(0)
+
+
+class Resting(Struct):
+    """An order at the venue, from its arrival on; `marketable` says that it could have traded at once."""
+
+    order: int
+    side: Side
+    type: OrderType
+    left: int
+    quantity: int
+    limit: int
+    stop: int
+    reduce_only: bool
+    locked: int
+    triggered: bool = False
+    marketable: bool = False
+    fills: tuple[Fact, ...] = ()
+
+
+class SimulatedVenue:
+    """One account on one instrument. Deterministic: the same orders and prices give the same reports."""
+
+    def __init__(
+        self, account: str, kind: AccountKind, instrument: Instrument, terms: Terms, cash: int, position: int
+    ) -> None:
+        self.cash = cash
+        self.position = position
+        self.below = NOWHERE_BELOW
+        self.above = NOWHERE_ABOVE
+        self.waiting = False
+        self.last: int | None = None
+        self._account = account
+        self._kind = kind
+        self._instrument = instrument
+        self._terms = terms
+        self._working: dict[int, Resting] = {}
+        self._ended: dict[int, tuple[Fact, ...]] = {}
+        self._locked = 0
+        self._trades = 0
+
+    def submit(self, order: SubmitOrder) -> list[Fact]:
+        """Take an order. A client's order number is taken once."""
+        if order.order in self._working or order.order in self._ended:
+            return [RejectReported(self._account, order.order, "DUPLICATE_ORDER", f"order={order.order}")]
+        locked = 0
+        if order.type == "limit" and order.side == "buy" and self._kind == "spot":
+            notional = self._instrument.notional(order.limit or 0, order.quantity)
+            locked = notional + self._fee_in_quote(order.side, notional, "maker")
+        resting = Resting(
+            order.order, order.side, order.type, order.quantity, order.quantity, order.limit or 0, order.stop or 0,
+            order.reduce_only, locked,
+        )  # fmt: skip
+        if self.last is not None and order.type == "limit":
+            resting.marketable = self.last <= resting.limit if order.side == "buy" else self.last >= resting.limit
+        if locked > self.cash - self._locked:
+            resting.locked = 0
+            return [self._reject(resting, resting.limit, resting.left)]
+        self._working[order.order] = resting
+        self._locked += locked
+        self._bound()
+        return [AcceptReported(self._account, order.order, f"sim-{order.order}")]
+
+    def cancel(self, request: CancelOrder) -> list[Fact]:
+        """Cancel an order that works; refuse where it does not."""
+        resting = self._working.get(request.order)
+        if resting is None:
+            return [CancelRejectReported(self._account, request.order, "ORDER_NOT_WORKING")]
+        return [self._end(resting, "canceled")]
+
+    def query(self, request: QueryOrder) -> list[Fact]:
+        """Say what became of an order."""
+        resting = self._working.get(request.order)
+        if resting is not None:
+            return [AcceptReported(self._account, resting.order, f"sim-{resting.order}"), *resting.fills]
+        return list(
+            self._ended.get(request.order)
+            or (RejectReported(self._account, request.order, "NOT_FOUND", "the venue never had the order"),)
+        )
+
+    def candle(self, at: Time, open_: int, high: int, low: int) -> list[Fact]:
+        """All fills of one candle: market orders, stops, limits; each by its price's distance from the open, then age."""
+        met: list[tuple[int, int, int, int, Resting]] = []
+        for resting in self._working.values():
+            price = _candle_price(resting, open_, high, low)
+            if price is not None:
+                met.append((_rank(resting), abs(price - open_), resting.order, price, resting))
+        met.sort(key=lambda entry: entry[:3])
+        reports: list[Fact] = []
+        for _kind, _distance, _number, price, resting in met:
+            if resting.type == "stop_limit" and not resting.triggered:
+                resting.triggered = True  # rests as a limit from the next candle on
+                continue
+            reports += self._execute(resting, price, resting.left, at)
+        self._bound()
+        return reports
+
+    def trade(self, at: Time, price: int, printed: int) -> list[Fact]:
+        """Fills of one printed trade.
+
+        A limit fills in full where the trade prints through it, and at it up to the printed size, the oldest first; it
+        pays its own price unless it was marketable on arrival.
+        """
+        reports: list[Fact] = []
+        for resting in sorted(self._working.values(), key=lambda r: (_rank(r), r.order)):
+            fill_price, quantity = _trade_fill(resting, price, printed)
+            if quantity <= 0:
+                continue
+            if resting.type == "stop_limit" and not resting.triggered:
+                resting.triggered = True
+                continue
+            if _is_limit(resting) and fill_price == price:
+                printed -= quantity
+            reports += self._execute(resting, fill_price, quantity, at)
+        self._bound()
+        return reports
+
+    def _execute(self, resting: Resting, price: int, quantity: int, at: Time) -> list[Fact]:
+        reports: list[Fact] = []
+        if resting.reduce_only:
+            left = self.position if resting.side == "sell" else -self.position
+            if left <= 0:
+                return [self._end(resting, "nothing left to reduce")]
+            quantity = min(quantity, left)
+        liquidity: Liquidity = "maker" if _is_limit(resting) else "taker"
+        if liquidity == "taker":
+            price = self._slip(resting.side, price)
+        fill = self._fill(resting, price, quantity, liquidity, at)
+        if not self._affords(resting, fill):
+            return [self._reject(resting, price, quantity)]
+        self._settle(resting, fill)
+        resting.fills = (*resting.fills, fill)
+        reports.append(fill)
+        if not resting.left:
+            self._forget(resting)
+        elif resting.reduce_only and self.position == 0:
+            reports.append(self._end(resting, "nothing left to reduce"))
+        return reports
+
+    def _fill(self, resting: Resting, price: int, quantity: int, liquidity: Liquidity, at: Time) -> FillReported:
+        instrument = self._instrument
+        self._trades += 1
+        if instrument.fee_asset == "base" and resting.side == "buy":
+            fee, asset = self._rate_of(quantity, liquidity), instrument.base
+        else:
+            fee, asset = self._rate_of(instrument.notional(price, quantity), liquidity), instrument.quote
+        return FillReported(
+            self._account, resting.order, instrument.id, str(self._trades), Price(price), Quantity(quantity), Fee(fee),
+            asset, liquidity, at,
+        )  # fmt: skip
+
+    def _affords(self, resting: Resting, fill: FillReported) -> bool:
+        """A spot buy needs the cash, less what other orders have locked."""
+        if self._kind != "spot" or resting.side == "sell" or resting.locked:
+            return True
+        fee = fill.fee if fill.fee_asset == self._instrument.quote else 0
+        return self._instrument.notional(fill.price, fill.quantity) + fee <= self.cash - self._locked
+
+    def _settle(self, resting: Resting, fill: FillReported) -> None:
+        instrument = self._instrument
+        cash = instrument.notional(fill.price, fill.quantity)
+        in_base = fill.fee_asset == instrument.base
+        if resting.side == "buy":
+            self.cash -= cash
+            self.position += fill.quantity - (fill.fee if in_base else 0)
+        else:
+            self.cash += cash
+            self.position -= fill.quantity
+        if not in_base:
+            self.cash -= fill.fee
+        before = resting.left
+        resting.left -= fill.quantity
+        locked = resting.locked * resting.left // before
+        self._locked -= resting.locked - locked
+        resting.locked = locked
+
+    def _reject(self, resting: Resting, price: int, quantity: int) -> RejectReported:
+        instrument = self._instrument
+        needed = instrument.cash_text(instrument.notional(price, quantity))
+        free = instrument.cash_text(self.cash - self._locked)
+        report = RejectReported(
+            self._account, resting.order, "INSUFFICIENT_BALANCE", f"notional={needed} and fee, free={free}"
+        )
+        self._forget(resting, report)
+        return report
+
+    def _end(self, resting: Resting, reason: str) -> CancelReported:
+        report = CancelReported(self._account, resting.order, Quantity(resting.quantity - resting.left), reason)
+        self._forget(resting, report)
+        return report
+
+    def _forget(self, resting: Resting, *last: Fact) -> None:
+        """The order works no more; what became of it is kept a while for queries."""
+        self._working.pop(resting.order, None)
+        self._locked -= resting.locked
+        resting.locked = 0
+        self._ended[resting.order] = (*resting.fills, *last)
+        if len(self._ended) > ENDED_KEPT:
+            del self._ended[next(iter(self._ended))]
+        self._bound()
+
+    def _bound(self) -> None:
+        """The prices at which the next order is met: at or below `below`, at or above `above`; or at once."""
+        below, above, waiting = NOWHERE_BELOW, NOWHERE_ABOVE, False
+        for resting in self._working.values():
+            if resting.type == "market":
+                waiting = True
+            elif _met_below(resting):
+                below = max(below, _level(resting))
+            else:
+                above = min(above, _level(resting))
+        self.below, self.above, self.waiting = below, above, waiting
+
+    def _slip(self, side: Side, price: int) -> int:
+        """Slippage worsens the price and keeps it on the tick: buys ceil, sells floor."""
+        slippage = self._terms.slippage
+        if not slippage:
+            return price
+        numerator, denominator = ratio(slippage)
+        if side == "buy":
+            return ceil_ratio(price, (denominator + numerator, denominator), self._instrument.tick)
+        return max(1, floor_ratio(price, (denominator - numerator, denominator), self._instrument.tick))
+
+    def _rate_of(self, amount: int, liquidity: Liquidity) -> int:
+        numerator, denominator = ratio(self._terms.maker_fee if liquidity == "maker" else self._terms.taker_fee)
+        return divide_half_even(amount * numerator, denominator)
+
+    def _fee_in_quote(self, side: Side, notional: int, liquidity: Liquidity) -> int:
+        if self._instrument.fee_asset == "base" and side == "buy":
+            return 0
+        return self._rate_of(notional, liquidity)
+
+
+def carry_out(venue: SimulatedVenue, effect: object) -> Sequence[Fact]:
+    """Carry out one effect."""
+    if type(effect) is SubmitOrder:
+        return venue.submit(effect)
+    if type(effect) is CancelOrder:
+        return venue.cancel(effect)
+    assert type(effect) is QueryOrder, effect
+    return venue.query(effect)
+
+
+def _is_limit(resting: Resting) -> bool:
+    return resting.type == "limit" or resting.triggered
+
+
+def _met_below(resting: Resting) -> bool:
+    """Buy limits and sell stops are met by a fall."""
+    return (resting.side == "buy") == _is_limit(resting)
+
+
+def _rank(resting: Resting) -> int:
+    return 2 if _is_limit(resting) else _RANK[resting.type]
+
+
+def _level(resting: Resting) -> int:
+    return resting.limit if _is_limit(resting) else resting.stop
+
+
+def _candle_price(resting: Resting, open_: int, high: int, low: int) -> int | None:
+    """Where a candle fills (or triggers) an order: at its level, or at the open where that is beyond it."""
+    if resting.type == "market":
+        return open_
+    level = _level(resting)
+    if _met_below(resting):
+        return min(level, open_) if low <= level else None
+    return max(level, open_) if high >= level else None
+
+
+def _trade_fill(resting: Resting, price: int, printed: int) -> tuple[int, int]:
+    """(price, quantity) that a printed trade fills of an order; quantity 0 where it does not."""
+    if resting.type == "market":
+        return price, resting.left
+    level = _level(resting)
+    if _met_below(resting):
+        reached, through = price <= level, price < level
+    else:
+        reached, through = price >= level, price > level
+    if not reached:
+        return price, 0
+    if not _is_limit(resting):
+        return price, resting.left
+    if through:
+        return (price if resting.marketable else level), resting.left
+    return level, min(resting.left, max(0, printed))

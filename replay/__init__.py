@@ -1,0 +1,1 @@
+"""Ways to run the one loop over a recorded past: backtests and audits."""

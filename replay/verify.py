@@ -1,0 +1,199 @@
+"""Verify: run a kept run again from its recorded facts and its tape, and compare record for record.
+
+The rerun takes what came from outside (commands, alerts) from the log and everything else from the tape and the code,
+so a decision or a fill that is missing, added or altered shows. Bytes that are not what was hashed are named first.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from domain.errors import MissingError, StoreError
+from domain.message import Event, Record
+from infrastructure.event_store import codec
+from infrastructure.event_store.database import Database
+from infrastructure.event_store.engine_version import rules_hash
+from infrastructure.event_store.ledger import ENGINE_STREAM
+from infrastructure.event_store.readable import Reader
+from infrastructure.event_store.runs import KeptRecord, Run, records_of
+from infrastructure.market_data.tape import Tape
+from replay.backtest import Game, play
+from replay.facts import facts_of
+
+DivergenceClass = Literal["tampered", "code", "signal", "config", "risk", "pricing", "fill", "missing", "added"]
+
+_CLASSES: dict[str, DivergenceClass] = {
+    "signal": "signal",
+    "bot.created": "config",
+    "bot": "signal",
+    "account.order_intended": "pricing",
+    "account.risk_passed": "risk",
+    "account.order_denied": "risk",
+    "account.opened": "config",
+    "account.instrument_listed": "config",
+    "account.cash_deposited": "config",
+    "account.position_deposited": "config",
+    "account": "fill",
+    "position_group": "pricing",
+}
+
+
+class Divergence(Struct, frozen=True):
+    """The first place where log and rerun part; `recorded` and `rerun` are events as people read them."""
+
+    position: int | None
+    kind: DivergenceClass
+    message: str
+    recorded: dict[str, Any] | None = None
+    rerun: dict[str, Any] | None = None
+
+
+class Verdict(Struct, frozen=True):
+    """What verifying a run found: `same`, `diverged`, or `interrupted`: the same up to where the run broke off."""
+
+    run: int
+    label: str
+    status: Literal["same", "interrupted", "diverged"]
+    records: int
+    log_sha256: str
+    divergence: Divergence | None = None
+
+
+class _Parted(Exception):  # noqa: N818  (not an error: what verify is looking for)
+    def __init__(self, divergence: Divergence) -> None:
+        super().__init__(divergence.message)
+        self.divergence = divergence
+
+
+class _BrokeOff(Exception):  # noqa: N818  (not an error: the run was interrupted here)
+    """The log of an interrupted run ends, between two inputs."""
+
+
+def verify(database: Database, home: Path, run: Run) -> Verdict:
+    """Verify one kept run; raises MissingError where its tape is gone."""
+    if run.tape_digest is None:
+        raise MissingError(f"run {run.run} names no market tape, so it cannot be run again")
+    tape = Tape.find_by_digest(home, run.tape_digest)
+    ledger = _Comparison(run, _kept(database, run))
+    status: Literal["same", "interrupted"] = "same"
+    try:
+        game = _game(database, run, tape)
+        play(game, ledger)
+        ledger.finish()
+    except _BrokeOff:
+        status = "interrupted"
+    except _Parted as parted:
+        return _verdict(run, ledger, "diverged", _blame_code(run, parted.divergence))
+    return _verdict(run, ledger, status, None)
+
+
+def _verdict(
+    run: Run, ledger: "_Comparison", status: Literal["same", "interrupted", "diverged"], divergence: Divergence | None
+) -> Verdict:
+    return Verdict(run.run, run.label, status, ledger.digest.records, ledger.digest.hexdigest(), divergence)
+
+
+def _game(database: Database, run: Run, tape: Tape) -> Game:
+    """The game as the log tells it; every record's bytes are checked on the way."""
+    facts = facts_of(_decoded(kept) for kept in _kept(database, run))
+    try:
+        instrument, terms = facts.setup()
+    except MissingError as error:
+        if run.end is None:
+            raise _BrokeOff from error
+        raise _Parted(Divergence(None, "missing", str(error))) from error
+    tape = tape.rescaled(instrument.price_scale)
+    return Game(tape, instrument, terms, facts.kind, facts.cash, facts.position, facts.opening, facts.alerts)
+
+
+def _kept(database: Database, run: Run) -> Iterator[KeptRecord]:
+    """The run's records, without the one that says which engine it was."""
+    for kept in records_of(database, run.run):
+        if kept.stream != ENGINE_STREAM:
+            yield kept
+
+
+def _decoded(kept: KeptRecord) -> Record[Event]:
+    if not kept.is_intact():
+        message = f"the record at position {kept.position} is not what was hashed when it was written"
+        raise _Parted(Divergence(kept.position, "tampered", message, _first_line(kept)))
+    try:
+        return kept.decode()
+    except StoreError as error:
+        raise _Parted(Divergence(kept.position, "tampered", str(error))) from error
+
+
+class _Comparison:
+    """A ledger that holds what the rerun decides against what was recorded."""
+
+    def __init__(self, run: Run, kept: Iterator[KeptRecord]) -> None:
+        self.digest = codec.LogDigest()
+        self._run = run
+        self._kept = kept
+        self._recorded, self._rerun = Reader(), Reader()
+
+    def append(self, records: list[Record[Event]]) -> None:
+        """Compare one input's cascade, byte for byte."""
+        for index, record in enumerate(records):
+            kept = next(self._kept, None)
+            if kept is None:
+                self._ended_early(record, index)
+                return
+            if codec.encode(record) != kept.state:
+                raise _Parted(self._difference(kept, record))
+            self._recorded.learn(record)
+            self._rerun.learn(record)
+            self.digest.update([record])
+
+    def finish(self) -> None:
+        """The rerun is over: so must the log be, with the digest it was ended with."""
+        kept = next(self._kept, None)
+        if kept is not None:
+            message = f"the log goes on at position {kept.position} where the rerun has ended"
+            raise _Parted(Divergence(kept.position, "added", message, _first_line(kept)))
+        end = self._run.end
+        if end is not None and end.log_sha256 != self.digest.hexdigest():
+            raise _Parted(Divergence(None, "tampered", "the run's recorded digest is not that of its records"))
+
+    def _ended_early(self, record: Record[Event], index: int) -> None:
+        if self._run.end is None and index == 0:
+            raise _BrokeOff
+        what = "in the middle of an input" if self._run.end is None else "before the rerun does"
+        line = next(self._rerun.lines(record))
+        raise _Parted(Divergence(None, "missing", f"the log ends {what}", None, line))
+
+    def _difference(self, kept: KeptRecord, record: Record[Event]) -> Divergence:
+        """The first event that differs, on both sides."""
+        lines = list(self._rerun.lines(record))
+        theirs = list(self._recorded.lines(_decoded(kept)))
+        for recorded, rerun in zip(theirs, lines, strict=False):
+            if recorded != rerun:
+                message = f"position {kept.position}: recorded {recorded['event']}, rerun {rerun['event']}"
+                return Divergence(kept.position, _class_of(rerun["event"]), message, recorded, rerun)
+        message = f"position {kept.position}: recorded {len(theirs)} events, rerun {len(lines)}"
+        longer = max(theirs, lines, key=len)
+        return Divergence(kept.position, _class_of(longer[-1]["event"]), message, theirs[-1], lines[-1])
+
+
+def _class_of(tag: str) -> DivergenceClass:
+    name = tag.removesuffix(".v1")
+    return _CLASSES.get(name) or _CLASSES[name.partition(".")[0]]
+
+
+def _blame_code(run: Run, divergence: Divergence) -> Divergence:
+    """Where the bytes are sound and the code has changed since, that is the class."""
+    if divergence.kind == "tampered" or run.rules_hash == rules_hash():
+        return divergence
+    message = f"{divergence.message}; the code has changed since the run was recorded ({run.engine_version})"
+    return msgspec.structs.replace(divergence, kind="code", message=message)
+
+
+def _first_line(kept: KeptRecord) -> dict[str, Any] | None:
+    """The record's first event as far as it can still be read; amounts stay in quanta."""
+    try:
+        return next(Reader().lines(kept.decode()))
+    except (StoreError, LookupError):
+        return None

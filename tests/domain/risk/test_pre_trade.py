@@ -1,0 +1,137 @@
+"""Each pre-trade rule at its boundary, one quantum to either side; and a rule that breaks denies."""
+
+from typing import Any
+
+import pytest
+
+from domain.account.commands import UnknownReported
+from domain.account.events import OrderDenied, RiskPassed
+from domain.risk import pre_trade
+from tests.spec import BTC, Story, fill, instrument, opened_account, order
+
+
+def verdict(story: Story, **changes: Any) -> str:
+    """The code of the denial, `passed` where there is none."""
+    judged = story.when(order(**changes))[-1]
+    if isinstance(judged, OrderDenied):
+        return judged.code
+    assert isinstance(judged, RiskPassed)
+    return "passed"
+
+
+def test_an_instrument_that_is_not_listed_is_denied() -> None:
+    assert verdict(opened_account(), instrument="ETH/USDT") == "INSTRUMENT_UNKNOWN"
+
+
+def test_a_quantity_off_the_step_is_denied_with_its_numbers() -> None:
+    listed = instrument(step="0.005")
+    account = opened_account(listed=listed)
+    assert (listed.size_scale, listed.step) == (3, 5)
+    denied = account.when(order(quantity=1004))[-1]
+    assert isinstance(denied, OrderDenied)
+    assert (denied.code, denied.reason) == ("QUANTITY_OFF_STEP", "quantity=1.004, step=0.005")
+    assert verdict(account, quantity=1005) == "passed"
+    assert verdict(account, quantity=4) == "QUANTITY_BELOW_STEP"
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(10004, "PRICE_OFF_TICK"), (10005, "passed"), (0, "PRICE_OFF_TICK")])
+def test_a_price_is_a_positive_multiple_of_the_tick(limit: int, expected: str) -> None:
+    assert verdict(opened_account(listed=instrument(tick="0.05")), limit=limit) == expected
+
+
+@pytest.mark.parametrize(("quantity", "expected"), [(49, "NOTIONAL_BELOW_MINIMUM"), (50, "passed"), (51, "passed")])
+def test_the_notional_reaches_the_minimum(quantity: int, expected: str) -> None:
+    assert verdict(opened_account(), quantity=quantity) == expected
+
+
+def test_a_notional_below_the_minimum_says_both_numbers() -> None:
+    denied = opened_account().when(order(quantity=42))[-1]
+    assert isinstance(denied, OrderDenied)
+    assert denied.reason == "notional=4.2, minimum=5"
+
+
+# 1.000 at 100.00 costs 100 and a maker's fee of 0.02, or a taker's of 0.1.
+@pytest.mark.parametrize(
+    ("cash", "kind", "expected"),
+    [
+        ("100.01999999", "limit", "BALANCE_INSUFFICIENT"),
+        ("100.02", "limit", "passed"),
+        ("100.09999999", "market", "BALANCE_INSUFFICIENT"),
+        ("100.1", "market", "passed"),
+    ],
+)
+def test_what_cannot_be_afforded_with_its_fee_is_denied(cash: str, kind: str, expected: str) -> None:
+    assert verdict(opened_account(cash=cash), type=kind) == expected
+
+
+def test_open_orders_hold_cash_back() -> None:
+    account = opened_account(cash="200.04")
+    assert [verdict(account) for _ in range(3)] == ["passed", "passed", "BALANCE_INSUFFICIENT"]
+
+
+@pytest.mark.parametrize(("quantity", "expected"), [(1000, "passed"), (1001, "POSITION_INSUFFICIENT")])
+def test_a_spot_sale_takes_no_more_than_is_held(quantity: int, expected: str) -> None:
+    assert verdict(opened_account(position=1000), side="sell", quantity=quantity) == expected
+
+
+def test_open_sales_hold_the_position_back() -> None:
+    account = opened_account(position=1000)
+    assert verdict(account, side="sell", quantity=600) == "passed"
+    assert verdict(account, side="sell", quantity=401) == "POSITION_INSUFFICIENT"
+    assert verdict(account, side="sell", quantity=400) == "passed"
+
+
+def test_reduce_only_never_opens() -> None:
+    assert verdict(opened_account(), reduce_only=True) == "POSITION_INSUFFICIENT"
+    assert verdict(opened_account(kind="margin"), side="sell", reduce_only=True) == "POSITION_INSUFFICIENT"
+
+
+def test_a_margin_account_may_be_short_up_to_its_cash() -> None:
+    assert verdict(opened_account(cash="100.02", kind="margin"), side="sell") == "passed"
+    assert verdict(opened_account(cash="100.01", kind="margin"), side="sell") == "BALANCE_INSUFFICIENT"
+
+
+@pytest.mark.parametrize(("quantity", "expected"), [(498, "passed"), (500, "BALANCE_INSUFFICIENT")])
+def test_what_is_short_weighs_as_much_as_its_proceeds(quantity: int, expected: str) -> None:
+    account = opened_account(cash="150", kind="margin")
+    account.when(order(side="sell"))
+    account.when(fill(1, "t1", 1000))
+    # 250 in cash, of which 100 are owed and 100 stand behind the short: 50 are left, less the fee.
+    assert verdict(account, side="sell", quantity=quantity) == expected
+
+
+def test_covering_a_short_frees_what_stood_behind_it() -> None:
+    account = opened_account(cash="100.02", kind="margin")
+    account.when(order(side="sell"))
+    account.when(fill(1, "t1", 1000))
+    assert verdict(account, side="sell", quantity=100) == "BALANCE_INSUFFICIENT"
+    account.when(order(side="buy", reduce_only=True, quantity=500))
+    account.when(fill(3, "t2", 500))
+    assert account.state.short_basis[BTC] == 50 * 10**8
+    assert verdict(account, side="sell", quantity=500) == "passed"
+
+
+def test_an_unknown_order_freezes_new_exposure_on_its_instrument_but_not_its_reduction() -> None:
+    account = opened_account(position=1000)
+    account.when(order())
+    account.when(UnknownReported("main", 1, "timeout"))
+    assert verdict(account) == "ORDER_UNKNOWN"
+    assert verdict(account, side="sell", quantity=100) == "passed"
+
+
+def test_a_rule_that_fails_to_run_denies(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(pre_trade, "RULES", (broken, *pre_trade.RULES))
+    denied = opened_account().when(order())[-1]
+    assert isinstance(denied, OrderDenied)
+    assert (denied.code, denied.reason) == ("RISK_CHECK_FAILED", "rule=broken, error=out of order")
+
+
+def test_a_denied_order_leaves_nothing_behind() -> None:
+    account = opened_account(cash="1")
+    assert verdict(account) == "BALANCE_INSUFFICIENT"
+    assert account.state.orders == {}
+    assert account.state.reserved.get("USDT", 0) == 0
+    assert account.state.held_back.get(BTC, 0) == 0
