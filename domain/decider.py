@@ -17,7 +17,7 @@ Reactions = Mapping[type[Event], tuple[Policy, ...]]
 
 
 class Decider(Struct, frozen=True):
-    """An aggregate: its kind, the key a command addresses it by, its first state, its rules and its folds.
+    """An aggregate: its kind, the key that its commands and events name it by, its first state, its rules and its folds.
 
     Only the commands in `opens` can bring one into being. `closed` says of a state that it is over, so that the engine
     forgets it; what still addresses it then finds nobody.

@@ -46,6 +46,10 @@ ROUTES: Mapping[type[Command], Decider] = {
     command: decider for decider in (ACCOUNT, BOT, POSITION_GROUP, SIGNAL) for command in decider.rules
 }
 
+OWNERS: Mapping[type[Event], Decider] = {
+    event: decider for decider in (ACCOUNT, BOT, POSITION_GROUP, SIGNAL) for event in decider.folds
+}
+
 
 def _submit(state: AccountState, event: account_events.RiskPassed, verdict: EventId) -> Effect:
     order = state.orders[event.order]
@@ -106,6 +110,25 @@ class Core:
     def open_streams(self) -> dict[str, int]:
         """How many streams of each kind are in memory."""
         return {kind: len(streams) for kind, streams in self._streams.items()}
+
+    def keys(self, kind: str) -> list[Any]:
+        """The keys of the open aggregates of a kind, in the order in which they opened."""
+        return list(self._streams[kind])
+
+    def restore(self, record: Record[Event]) -> None:
+        """Take in a record of the log as history: states evolve, nothing is decided, nothing is sent."""
+        decider = OWNERS[type(record.events[0])]
+        streams = self._streams[decider.kind]
+        key = decider.key(record.events[0])
+        if record.version == 1:
+            streams[key] = Stream(record.stream, 0, decider.initial())
+            self._opened = record.stream
+        stream = streams[key]
+        for event in record.events:
+            stream.state = decider.folds[type(event)](stream.state, event)
+        stream.version = record.version + len(record.events) - 1
+        if decider.closed(stream.state):
+            del streams[key]
 
     def step(self, moments: list[Moment]) -> tuple[list[Record[Event]], list[Effect]]:
         """Take the moments in order; return the records to append and the effects to release after.

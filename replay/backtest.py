@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from domain.account import commands as account
 from domain.account.events import AccountKind
-from domain.bot.commands import CreateBot
+from domain.bot.commands import CreateBot, StartBot
 from domain.bot.settings import GroupSettings, check_settings
 from domain.engine import Core, run
 from domain.errors import AmountError, InputError
@@ -79,6 +79,7 @@ def game_of(setup: Setup, tape: Tape, alerts: Sequence[TimedAlert]) -> Game:
         commands.append(account.DepositPosition(ACCOUNT, instrument.id, Quantity(quantity), cost))
     commands += [
         CreateBot(STRATEGY, ACCOUNT, setup.kind, STRATEGY, instrument, setup.settings),
+        StartBot(STRATEGY),
         OpenSource(SOURCE, STRATEGY, instrument.id),
     ]
     opening = [Input(OPERATOR, command) for command in commands]

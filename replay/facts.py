@@ -6,8 +6,8 @@ from msgspec import Struct, field
 
 from domain.account import commands as account
 from domain.account.events import AccountKind, AccountOpened, CashDeposited, InstrumentListed, PositionDeposited
-from domain.bot.commands import CreateBot
-from domain.bot.events import BotCreated
+from domain.bot.commands import CreateBot, StartBot
+from domain.bot.events import BotCreated, BotStarted
 from domain.errors import MissingError
 from domain.market import Instrument
 from domain.message import Command, Event, Record
@@ -67,6 +67,8 @@ def _command(event: Event) -> Command | None:
             return CreateBot(
                 event.bot, event.account, event.account_kind, event.strategy, event.instrument, event.settings
             )
+        case BotStarted():
+            return StartBot(event.bot)
         case SourceOpened():
             return OpenSource(event.source, event.bot, event.instrument)
         case _:

@@ -70,6 +70,29 @@ class CancelOrders(Command, frozen=True, array_like=True):
     reason: str
 
 
+class CancelOrderById(Command, frozen=True, array_like=True):
+    """Cancel one order by hand."""
+
+    account: str
+    order: int
+    reason: str
+
+
+class HaltTrading(Command, frozen=True, array_like=True):
+    """Kill: cancel what works and let nothing raise exposure; of one bot where `bot` names it, else of the account."""
+
+    account: str
+    bot: str
+    reason: str
+
+
+class ResumeTrading(Command, frozen=True, array_like=True):
+    """End a halt."""
+
+    account: str
+    bot: str
+
+
 class ValueAccount(Command, frozen=True, array_like=True):
     """Put a value on the account at the last prices seen."""
 

@@ -58,6 +58,29 @@ def cancel(state: AccountState, command: c.CancelOrders) -> Events:
     )
 
 
+def cancel_by_id(state: AccountState, command: c.CancelOrderById) -> Events:
+    order = state.orders.get(command.order)
+    if order is None or order.cancel_wanted:
+        return ()
+    return (e.CancelRequested(command.account, order.id, command.reason),)
+
+
+def halt(state: AccountState, command: c.HaltTrading) -> Events:
+    """The halt and the cancels of all that works in its scope are one decision; said again, it cancels again."""
+    cancels = tuple(
+        e.CancelRequested(command.account, order.id, f"halt: {command.reason}")
+        for order in state.orders.values()
+        if not order.cancel_wanted and order.role != "close" and command.bot in {"", order.bot}
+    )
+    if command.bot in state.halted:
+        return cancels
+    return e.TradingHalted(command.account, command.bot, command.reason), *cancels
+
+
+def resume(state: AccountState, command: c.ResumeTrading) -> Events:
+    return (e.TradingResumed(command.account, command.bot),) if command.bot in state.halted else ()
+
+
 def accepted(state: AccountState, report: c.AcceptReported) -> Events:
     """A cancel that met an unknown order is asked for again once the order is known to be there."""
     order = state.orders.get(report.order)
@@ -199,6 +222,9 @@ DECIDER = Decider(
         c.DepositPosition: deposit_position,
         c.PlaceOrder: place,
         c.CancelOrders: cancel,
+        c.CancelOrderById: cancel_by_id,
+        c.HaltTrading: halt,
+        c.ResumeTrading: resume,
         c.ValueAccount: value,
         c.AcceptReported: accepted,
         c.RejectReported: rejected,

@@ -219,6 +219,21 @@ class FillsMissing(Event, frozen=True, array_like=True, tag="account.fills_missi
     reason: str
 
 
+class TradingHalted(Event, frozen=True, array_like=True, tag="account.trading_halted.v1"):
+    """No order may raise exposure until trading is resumed: on the account, or of one bot where `bot` names it."""
+
+    account: str
+    bot: str
+    reason: str
+
+
+class TradingResumed(Event, frozen=True, array_like=True, tag="account.trading_resumed.v1"):
+    """A halt is over."""
+
+    account: str
+    bot: str
+
+
 class AccountValued(Event, frozen=True, array_like=True, tag="account.valued.v1"):
     """Positions at the last prices seen, at a day's end or the tape's: (instrument, price) and equity per asset."""
 

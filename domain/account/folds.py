@@ -46,8 +46,7 @@ def passed(state: AccountState, event: e.RiskPassed) -> AccountState:
     """From here on the order holds back what it needs: cash where it opens, position where it closes."""
     order = state.orders[event.order]
     quote = state.listings[order.instrument].instrument.quote
-    closes = order.reduce_only or (order.side == "sell" and state.kind == "spot")
-    held_back = order.quantity if closes else 0
+    held_back = order.quantity if state.closes(order.side, reduce_only=order.reduce_only) else 0
     state.orders[event.order] = structs.replace(order, status="SUBMITTED", reserved=event.reserved, held_back=held_back)
     if event.reserved:
         state.reserved[quote] = state.reserved.get(quote, 0) + event.reserved
@@ -136,6 +135,16 @@ def ended(state: AccountState, event: e.OrderCanceled | e.OrderRejected) -> Acco
     return state
 
 
+def halted(state: AccountState, event: e.TradingHalted) -> AccountState:
+    state.halted.add(event.bot)
+    return state
+
+
+def resumed(state: AccountState, event: e.TradingResumed) -> AccountState:
+    state.halted.discard(event.bot)
+    return state
+
+
 def valued(state: AccountState, _event: e.AccountValued) -> AccountState:
     state.stirred = False
     return state
@@ -202,5 +211,7 @@ FOLDS: Mapping[type[Event], Callable[[Any, Any], AccountState]] = {
     e.CancelRejected: cancel_rejected,
     e.OrderCanceled: ended,
     e.FillsMissing: fills_missing,
+    e.TradingHalted: halted,
+    e.TradingResumed: resumed,
     e.AccountValued: valued,
 }

@@ -58,7 +58,8 @@ class AccountState(Struct):
 
     `reserved` is cash held back by open orders, `held_back` the part of a position held back by orders that reduce
     it, `short_basis` the proceeds of what is short, `unknown` how many orders of an instrument are UNKNOWN.
-    `stirred` says that something moved since the last valuation.
+    `halted` names the bots that may not raise exposure, "" the whole account. `stirred` says that something moved since
+    the last valuation.
     """
 
     account: str = ""
@@ -72,6 +73,7 @@ class AccountState(Struct):
     unknown: dict[InstrumentId, int] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
     ended: dict[int, Order] = field(default_factory=dict)
+    halted: set[str] = field(default_factory=set)
     orders_placed: int = 0
     stirred: bool = False
 
@@ -79,6 +81,10 @@ class AccountState(Struct):
         """Whether an order on this side would make the position smaller."""
         position = self.positions.get(instrument, 0)
         return position > 0 if side == "sell" else position < 0
+
+    def closes(self, side: Side, *, reduce_only: bool) -> bool:
+        """Whether an order can only make the position smaller: reduce-only, or any sale on a spot account."""
+        return reduce_only or (side == "sell" and self.kind == "spot")
 
     def free_position(self, instrument: InstrumentId) -> int:
         """How much of the position no open order holds back; never below zero."""

@@ -21,6 +21,50 @@ class CreateBot(Command, frozen=True, array_like=True):
     settings: GroupSettings
 
 
+class ConfigureBot(Command, frozen=True, array_like=True):
+    """Change the group settings, for the next group."""
+
+    bot: str
+    settings: GroupSettings
+
+
+class StartBot(Command, frozen=True, array_like=True):
+    """Begin to act on signals."""
+
+    bot: str
+
+
+class PauseBot(Command, frozen=True, array_like=True):
+    """Take no entries for a while."""
+
+    bot: str
+
+
+class ResumeBot(Command, frozen=True, array_like=True):
+    """Take entries again."""
+
+    bot: str
+
+
+class StopBot(Command, frozen=True, array_like=True):
+    """Act on no signals any more."""
+
+    bot: str
+
+
+class DeleteBot(Command, frozen=True, array_like=True):
+    """End a bot that is stopped and has no live group."""
+
+    bot: str
+
+
+class CloseGroup(Command, frozen=True, array_like=True):
+    """Close the bot's live group, whatever the bot's state."""
+
+    bot: str
+    last_close: Price | None = None
+
+
 class ActOnSignal(Command, frozen=True, array_like=True):
     """Act on an accepted signal, or refuse it."""
 

@@ -20,6 +20,61 @@ class BotCreated(Event, frozen=True, array_like=True, tag="bot.created.v1"):
     settings: GroupSettings
 
 
+class BotConfigured(Event, frozen=True, array_like=True, tag="bot.configured.v1"):
+    """New group settings are in force, for the next group."""
+
+    bot: str
+    settings: GroupSettings
+
+
+class BotStarted(Event, frozen=True, array_like=True, tag="bot.started.v1"):
+    """The bot acts on signals from now on."""
+
+    bot: str
+
+
+class BotPaused(Event, frozen=True, array_like=True, tag="bot.paused.v1"):
+    """The bot takes no entries; exits and its live group go on."""
+
+    bot: str
+
+
+class BotResumed(Event, frozen=True, array_like=True, tag="bot.resumed.v1"):
+    """The bot takes entries again."""
+
+    bot: str
+
+
+class BotStopped(Event, frozen=True, array_like=True, tag="bot.stopped.v1"):
+    """The bot acts on no signals; its live group, if any, keeps its orders until it is told to close."""
+
+    bot: str
+
+
+class BotDeleted(Event, frozen=True, array_like=True, tag="bot.deleted.v1"):
+    """The bot is over; its history stays."""
+
+    bot: str
+
+
+class CommandRefused(Event, frozen=True, array_like=True, tag="bot.command_refused.v1"):
+    """Somebody asked the bot for what its state does not allow."""
+
+    bot: str
+    command: str
+    code: str
+    reason: str
+
+
+class CloseTaken(Event, frozen=True, array_like=True, tag="bot.close_taken.v1"):
+    """The live group closes because somebody said so."""
+
+    bot: str
+    group: int
+    instrument: InstrumentId
+    last_close: Price | None
+
+
 class EntryTaken(Event, frozen=True, array_like=True, tag="bot.entry_taken.v1"):
     """A signal opens group `group` (counted from 1 per bot) with the settings in force."""
 

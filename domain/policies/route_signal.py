@@ -1,7 +1,7 @@
 """An accepted signal goes to its bot; what the bot takes of it goes to a position group."""
 
 from domain.bot.commands import ActOnSignal
-from domain.bot.events import EntryTaken, ExitTaken
+from domain.bot.events import CloseTaken, EntryTaken, ExitTaken
 from domain.decider import Reactions
 from domain.message import Command
 from domain.position_group.commands import ExitGroup, OpenGroup
@@ -20,8 +20,13 @@ def open_group(event: EntryTaken) -> tuple[Command, ...]:
     )
 
 
-def exit_group(event: ExitTaken) -> tuple[Command, ...]:
+def exit_group(event: ExitTaken | CloseTaken) -> tuple[Command, ...]:
     return (ExitGroup(event.bot, event.group, event.last_close),)
 
 
-REACTIONS: Reactions = {SignalAccepted: (act_on_signal,), EntryTaken: (open_group,), ExitTaken: (exit_group,)}
+REACTIONS: Reactions = {
+    SignalAccepted: (act_on_signal,),
+    EntryTaken: (open_group,),
+    ExitTaken: (exit_group,),
+    CloseTaken: (exit_group,),
+}

@@ -45,7 +45,7 @@ def cash_needed(state: AccountState, listing: Listing, order: OrderIntended) -> 
     A resting limit pays the maker's fee, anything else the taker's; a fee in the base asset holds back no cash.
     """
     instrument = listing.instrument
-    if order.reduce_only or (order.side == "sell" and state.kind == "spot"):
+    if state.closes(order.side, reduce_only=order.reduce_only):
         return 0
     notional = instrument.notional(price_at_risk(order), order.quantity)
     if instrument.fee_asset == "base" and order.side == "buy":
@@ -91,6 +91,14 @@ def above_minimum(_state: AccountState, listing: Listing, order: OrderIntended) 
     return None
 
 
+def not_halted(state: AccountState, _listing: Listing, order: OrderIntended) -> Denial | None:
+    """While trading is halted nothing raises exposure; what reduces it passes."""
+    scope = next((scope for scope in ("", order.bot) if scope in state.halted), None)
+    if scope is None or state.closes(order.side, reduce_only=order.reduce_only):
+        return None
+    return "TRADING_HALTED", f"scope={scope or 'account'}"
+
+
 def nothing_unknown(state: AccountState, _listing: Listing, order: OrderIntended) -> Denial | None:
     """No new exposure on an instrument while an order of it is UNKNOWN."""
     if state.unknown.get(order.instrument) and not state.reduces(order.instrument, order.side):
@@ -100,7 +108,7 @@ def nothing_unknown(state: AccountState, _listing: Listing, order: OrderIntended
 
 def reduces_only(state: AccountState, listing: Listing, order: OrderIntended) -> Denial | None:
     """A reduce-only order, or any sale on a spot account, takes no more than what is held and free."""
-    if not order.reduce_only and not (order.side == "sell" and state.kind == "spot"):
+    if not state.closes(order.side, reduce_only=order.reduce_only):
         return None
     free = state.free_position(order.instrument) if state.reduces(order.instrument, order.side) else 0
     if order.quantity > free:
@@ -121,7 +129,7 @@ def affordable(state: AccountState, listing: Listing, order: OrderIntended) -> D
     return None
 
 
-RULES: tuple[Rule, ...] = (on_step, on_tick, above_minimum, nothing_unknown, reduces_only, affordable)
+RULES: tuple[Rule, ...] = (not_halted, on_step, on_tick, above_minimum, nothing_unknown, reduces_only, affordable)
 
 
 def _denied(order: OrderIntended, denial: Denial) -> OrderDenied:

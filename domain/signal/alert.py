@@ -49,12 +49,14 @@ def parse_alert(body: str) -> Alert:
     if not identity:
         order = _text(content, "order_id", required=False)
         identity = f"~{plain_symbol(symbol)}~{at}~{order}~{action}"
+    elif identity.startswith("~"):
+        identity = f"~{identity}"  # so that no id can be taken for a composed one
     return Alert(identity, at, symbol, cast("Action", action), timeframe, _price(content))
 
 
 def plain_symbol(symbol: str) -> str:
     """A symbol without exchange prefix and punctuation: `BINANCE:BTCUSDT` and `BTC/USDT` are both `BTCUSDT`."""
-    return "".join(letter for letter in symbol.rpartition(":")[2] if letter not in "/-_ ").upper()
+    return "".join(letter for letter in symbol.rpartition(":")[2] if letter not in "/-_~ ").upper()
 
 
 def _json_object(body: str) -> dict[str, object]:

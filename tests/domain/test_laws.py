@@ -16,6 +16,7 @@ from domain.engine import Core, run
 from domain.market import Instrument
 from domain.position_group.events import DustWrittenOff
 from domain.values import Time, time_text
+from infrastructure.event_store.codec import decode, encode
 from infrastructure.venues.simulated import SimulatedVenue, Terms
 from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
 from projections.portfolio import PORTFOLIO, BalanceRow
@@ -154,6 +155,18 @@ def test_laws_5_and_6_one_send_per_intent_and_never_more_than_ordered(play: Play
 @given(plays(), st.integers(0, 2**32))
 def test_law_10_the_same_inputs_give_the_same_bytes_however_they_are_grouped(play: Play, seed: int) -> None:
     assert replayed(play.market.inputs, random.Random(seed)) == play.ledger.log
+
+
+@given(plays(), st.integers(0, 2**32))
+def test_a_core_restored_from_the_log_goes_on_as_if_it_had_never_stopped(play: Play, seed: int) -> None:
+    inputs = play.market.inputs
+    cut = random.Random(seed).randint(0, len(inputs))
+    first, second = Core(), Core()
+    for record in first.step(inputs[:cut])[0]:
+        second.restore(decode(encode(record)))
+    second.marks.update(first.marks)
+    second.interest.deadline = first.interest.deadline
+    assert list(map(encode, second.step(inputs[cut:])[0])) == list(map(encode, first.step(inputs[cut:])[0]))
 
 
 @given(plays())

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from domain.bot.commands import ActOnSignal, CreateBot, ReleaseGroup
+from domain.bot.commands import ActOnSignal, CreateBot, ReleaseGroup, StartBot
 from domain.bot.decider import DECIDER
 from domain.bot.events import AlertRefused, EntryTaken, ExitTaken
 from domain.bot.settings import GroupSettings, check_settings
@@ -17,6 +17,7 @@ from tests.spec import Story, given, instrument, settings
 def bot(kind: Any = "spot") -> Story:
     story = given(DECIDER)
     story.when(CreateBot("dca", "main", kind, "dca_signals", instrument(), settings()))
+    story.when(StartBot("dca"))
     return story
 
 

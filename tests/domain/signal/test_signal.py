@@ -76,6 +76,13 @@ def test_without_an_id_symbol_time_order_and_action_tell_alerts_apart() -> None:
     assert isinstance(verdict(story, body(id=None, order_id="7")), SignalAccepted)
 
 
+def test_an_id_is_never_taken_for_a_composed_identity() -> None:
+    story = source()
+    composed = verdict(story, body(id=None))
+    assert isinstance(composed, SignalAccepted)
+    assert isinstance(verdict(story, body(id=composed.alert_id)), SignalAccepted)
+
+
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "BTC/USDT", "btc-usdt", "BINANCE:BTCUSDT", "BTC_USDT"])
 def test_a_symbol_is_known_in_the_ways_charts_write_it(symbol: str) -> None:
     assert plain_symbol(symbol) == "BTCUSDT"

@@ -1,0 +1,118 @@
+"""A bot's life: what each state allows, and what it says to the rest."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from domain.bot.commands import (
+    ActOnSignal,
+    CloseGroup,
+    ConfigureBot,
+    CreateBot,
+    DeleteBot,
+    PauseBot,
+    ReleaseGroup,
+    ResumeBot,
+    StartBot,
+    StopBot,
+)
+from domain.bot.decider import DECIDER
+from domain.bot.events import AlertRefused, CloseTaken, CommandRefused, EntryTaken
+from tests.spec import Story, given, instrument, kinds, settings
+
+COMMANDS: dict[str, Any] = {
+    "start": StartBot("dca"), "pause": PauseBot("dca"), "resume": ResumeBot("dca"), "stop": StopBot("dca"),
+    "delete": DeleteBot("dca"),
+}  # fmt: skip
+ALLOWED = {
+    "created": {"start", "delete"},
+    "running": {"pause", "stop"},
+    "paused": {"resume", "stop"},
+    "stopped": {"start", "delete"},
+}
+WAY_TO = {"created": [], "running": ["start"], "paused": ["start", "pause"], "stopped": ["start", "stop"]}
+
+
+def bot(status: str = "running") -> Story:
+    story = given(DECIDER)
+    story.when(CreateBot("dca", "main", "spot", "dca_signals", instrument(), settings()))
+    for command in WAY_TO[status]:
+        story.when(COMMANDS[command])
+    return story
+
+
+def signal(story: Story, action: Any = "buy") -> Any:
+    (event,) = story.when(ActOnSignal("dca", "signals", 1, action, Decimal(100), None))
+    return event
+
+
+@pytest.mark.parametrize("status", list(ALLOWED))
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_each_state_allows_its_commands_and_refuses_the_others_on_the_log(status: str, command: str) -> None:
+    story = bot(status)
+    assert story.state.status == status
+    (event,) = story.when(COMMANDS[command])
+    if command in ALLOWED[status]:
+        assert not isinstance(event, CommandRefused)
+        assert story.state.status != status
+    else:
+        assert isinstance(event, CommandRefused)
+        assert (event.command, event.code, event.reason) == (command, "STATUS_WRONG", f"status={status}")
+        assert story.state.status == status
+
+
+def test_a_bot_is_created_once() -> None:
+    assert bot().when(CreateBot("dca", "other", "spot", "dca_signals", instrument(), settings())) == ()
+
+
+@pytest.mark.parametrize("status", ["created", "stopped"])
+def test_a_bot_that_does_not_run_acts_on_nothing(status: str) -> None:
+    event = signal(bot(status))
+    assert isinstance(event, AlertRefused)
+    assert (event.code, event.reason) == ("BOT_NOT_RUNNING", f"status={status}")
+
+
+def test_a_paused_bot_takes_exits_but_no_entries() -> None:
+    story = bot()
+    assert isinstance(signal(story), EntryTaken)
+    story.when(PauseBot("dca"))
+    assert kinds([signal(story, "exit")]) == ["ExitTaken"]
+    story.when(ReleaseGroup("dca", 1))
+    event = signal(story)
+    assert isinstance(event, AlertRefused)
+    assert event.code == "BOT_PAUSED"
+    story.when(ResumeBot("dca"))
+    assert isinstance(signal(story), EntryTaken)
+
+
+def test_new_settings_are_for_the_next_group_and_bad_ones_are_refused() -> None:
+    story = bot()
+    changed = settings(("0", "100", "2"))
+    assert kinds(story.when(ConfigureBot("dca", changed))) == ["BotConfigured"]
+    assert story.when(ConfigureBot("dca", changed)) == ()
+    assert signal(story).settings == changed
+    (event,) = story.when(ConfigureBot("dca", settings(("0", "50", "2"))))
+    assert isinstance(event, CommandRefused)
+    assert event.code == "SETTINGS_INVALID"
+
+
+def test_a_bot_with_a_live_group_cannot_be_deleted_but_can_be_told_to_close_it() -> None:
+    story = bot()
+    signal(story)
+    story.when(StopBot("dca"))
+    (event,) = story.when(DeleteBot("dca"))
+    assert isinstance(event, CommandRefused)
+    assert event.code == "GROUP_LIVE"
+    (event,) = story.when(CloseGroup("dca"))
+    assert isinstance(event, CloseTaken)
+    assert event.group == 1
+    story.when(ReleaseGroup("dca", 1))
+    assert kinds(story.when(DeleteBot("dca"))) == ["BotDeleted"]
+    assert DECIDER.closed(story.state)
+
+
+def test_without_a_live_group_there_is_nothing_to_close() -> None:
+    (event,) = bot().when(CloseGroup("dca"))
+    assert isinstance(event, CommandRefused)
+    assert event.code == "NOTHING_TO_CLOSE"
