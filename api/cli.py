@@ -1,17 +1,17 @@
 """The command line: every command, and one way to say what went wrong."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import typer
 from typer.exceptions import Abort, TyperException
 
 from api.commands import backtest, demo, events, market, projections, system, verify
-from api.terminal import EXIT_INTERRUPTED, fail
+from api.terminal import EXIT_INTERRUPTED, EXIT_UNABLE, fail
 
 app = typer.Typer(
     name="truetape",
     help="An event-sourced trading engine: backtest, paper, live and audit are one loop over one log.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -27,11 +27,26 @@ app.command("demo")(demo.demo)
 
 
 def run_cli(arguments: Sequence[str]) -> int:
-    """Run one command; returns its exit code. Bad usage is said in a line, not in a page."""
+    """Run one command; returns its exit code. Bad usage is said in a line, no usage at all is answered with the page."""
     try:
         code = app(args=list(arguments) or ["--help"], prog_name="truetape", standalone_mode=False)
     except TyperException as error:
-        return fail(f"{error.format_message()} See truetape --help.")
+        return fail(_usage(error))
     except Abort:
         return EXIT_INTERRUPTED
+    if not arguments:
+        return EXIT_UNABLE
     return code if isinstance(code, int) else 0
+
+
+def _usage(error: TyperException) -> str:
+    """What is wrong with the command as it was typed, what is allowed, and whose help says more."""
+    context: Any = getattr(error, "ctx", None)
+    said, path = [error.format_message().strip()], "truetape"
+    if not said[0].endswith((".", "?")):
+        said[0] += "."
+    if context is not None:
+        path = context.command_path
+        if list_commands := getattr(context.command, "list_commands", None):
+            said.append(f"Allowed: {', '.join(list_commands(context))}.")
+    return " ".join([*said, f"See {path} --help."])

@@ -1,6 +1,8 @@
 """The terminal: where commands print, how they fail, and how they show that they are at work."""
 
 import functools
+import io
+import json
 import os
 import sys
 import threading
@@ -38,7 +40,14 @@ class _LazyConsole:
 def _real_console() -> "Console":
     from rich.console import Console
 
-    return Console(highlight=False)
+    class PipedConsole(Console):
+        """Rich's console, where a reader who has gone is no error of ours."""
+
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
+
+    # Nothing is markup unless it says so: names, paths and messages may hold brackets.
+    return PipedConsole(highlight=False, markup=False)
 
 
 console = cast("Console", _LazyConsole())
@@ -48,17 +57,35 @@ console = cast("Console", _LazyConsole())
 def fail(error: Exception | str) -> int:
     """Say on standard error, in at most three lines, what went wrong; the exit code of that."""
     text = str(error)[:MESSAGE_CHARACTERS_MAX]
-    lines = ["".join(character if character.isprintable() else "?" for character in line) for line in text.splitlines()]
-    told = [line for line in lines if line.strip()][:MESSAGE_LINES_MAX] or [type(error).__name__]
+    told = [printable(line) for line in text.splitlines() if line.strip()][:MESSAGE_LINES_MAX]
+    told = told or [type(error).__name__]
     print("error: " + "\n".join(told), file=sys.stderr)  # noqa: T201  (plain: rich would wrap file names)
     return EXIT_UNABLE
 
 
+def printable(text: str) -> str:
+    """The text with `?` for what would drive the terminal instead of being read."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
 def print_json(value: Any) -> None:
-    """Print a value as indented JSON on standard output."""
+    """Print a value as indented JSON on standard output, escaped where the terminal cannot write its letters."""
     import msgspec
 
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())  # noqa: T201  (the same)
+    plain = msgspec.to_builtins(value)
+    text = json.dumps(plain, indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(plain, indent=2)
+    print(text)  # noqa: T201  (the same)
+
+
+def print_anywhere() -> None:
+    """Let standard output and error write `?` for what their encoding lacks, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def exits(command: Callable[P, int | None]) -> Callable[P, int]:
@@ -67,7 +94,9 @@ def exits(command: Callable[P, int | None]) -> Callable[P, int]:
     @functools.wraps(command)
     def run(*arguments: P.args, **options: P.kwargs) -> int:
         try:
-            return command(*arguments, **options) or EXIT_CLEAN
+            code = command(*arguments, **options) or EXIT_CLEAN
+            sys.stdout.flush()
+            return code
         except TruetapeError as error:
             return fail(error)
         except BrokenPipeError:

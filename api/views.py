@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from api.terminal import console
+from api.terminal import console, printable
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -27,12 +27,17 @@ def summary_view(summary: dict[str, Any], out: Path | None) -> None:
     table.add_row("candles", f"{counts['candles']:,}", f"rules {summary['rules']}")
     console.print(table)
     spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in summary["seconds"].items())
-    console.print(f"[dim]log[/] {summary['log_sha256']}", soft_wrap=True)
-    console.print(f"[dim]seconds[/] {spent}", soft_wrap=True)
+    labelled("log", summary["log_sha256"])
+    labelled("seconds", spent)
     if summary["run"] is not None:
-        console.print(f"[dim]kept as run[/] {summary['run']}")
+        labelled("kept as run", summary["run"])
     if out is not None:
-        console.print(f"[dim]written to[/] {out}", soft_wrap=True)
+        labelled("written to", out)
+
+
+def labelled(label: str, value: object) -> None:
+    """A line of a dim label and what it labels."""
+    console.print(Text.assemble((label, "dim"), " ", printable(str(value))), soft_wrap=True)
 
 
 def events_view(lines: Sequence[dict[str, Any]]) -> None:
@@ -50,7 +55,9 @@ def events_view(lines: Sequence[dict[str, Any]]) -> None:
 
 def facts(data: dict[str, Any]) -> str:
     """An event's fields on one line, without those that its stream already says."""
-    return " ".join(f"{name}={value}" for name, value in data.items() if name not in {"account", "bot", "source"})
+    return " ".join(
+        f"{name}={printable(str(value))}" for name, value in data.items() if name not in {"account", "bot", "source"}
+    )
 
 
 def sparkline(values: Sequence[int], width: int) -> str:

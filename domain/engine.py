@@ -19,8 +19,8 @@ from domain.decider import Decider
 from domain.message import Command, Event, EventId, Record
 from domain.policies import POLICIES
 from domain.ports import (
-    FOREVER,
     CancelOrder,
+    ClockStarted,
     DeadlineReached,
     Effect,
     Feed,
@@ -136,14 +136,14 @@ class Core:
         All facts of a moment are taken before anything reacts to any of them: they are one instant.
         """
         self._records, self._effects = [], []
-        if self.interest.deadline == FOREVER and moments:
-            self.interest.deadline = _day_end(moments[0].at)
         for moment in moments:
             for fact in moment.facts:
                 if type(fact) is Input:
                     self._take(fact, moment)
                 elif type(fact) is Mark:
                     self.marks[fact.instrument] = fact.price
+                elif type(fact) is ClockStarted:
+                    self.interest.deadline = day_end(moment.at)
                 else:
                     self._value(fact, moment)
             self._react(moment)
@@ -152,7 +152,7 @@ class Core:
     def _take(self, fact: Input, moment: Moment) -> None:
         message = fact.message
         if type(message) is DeliverAlert:
-            message = ReceiveAlert(message.source, message.body, self.marks)
+            message = ReceiveAlert(message.source, message.body, moment.at, self.marks)
         self._handle(message, moment, fact.actor, None)
 
     def _react(self, moment: Moment) -> None:
@@ -165,7 +165,7 @@ class Core:
     def _value(self, fact: object, moment: Moment) -> None:
         """Value every account; at a deadline, ask for the next day's."""
         if type(fact) is DeadlineReached:
-            self.interest.deadline = _day_end(moment.at)
+            self.interest.deadline = day_end(moment.at)
         else:
             assert type(fact) is TapeEnded, fact
         for account in list(self._streams["account"]):
@@ -215,7 +215,8 @@ class Core:
                     self._queue.append((command, (stream.number, version)))
 
 
-def _day_end(at: Time) -> Time:
+def day_end(at: Time) -> Time:
+    """The end of the UTC day that a time is in: the next midnight."""
     return Time(at - at % DAY + DAY)
 
 

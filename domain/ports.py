@@ -19,6 +19,10 @@ class Mark(Struct, frozen=True):
     price: Price
 
 
+class ClockStarted(Struct, frozen=True):
+    """The market's time begins: from here on days have ends."""
+
+
 class DeadlineReached(Struct, frozen=True):
     """A deadline that the core had in its interest is due."""
 
@@ -27,7 +31,7 @@ class TapeEnded(Struct, frozen=True):
     """The market tape has no more: the run values its accounts."""
 
 
-Observation = Mark | DeadlineReached | TapeEnded
+Observation = Mark | ClockStarted | DeadlineReached | TapeEnded
 
 
 class Input(Struct, frozen=True):

@@ -12,10 +12,11 @@ from domain.signal.events import (
     SignalDuplicated,
     SignalMalformed,
     SignalRefused,
+    SignalStale,
 )
 from projections.rows import Context, Projection, Row, Rows, decimal_or_none, need
 
-Verdict = Literal["received", "accepted", "duplicate", "malformed", "refused"]
+Verdict = Literal["received", "accepted", "duplicate", "malformed", "refused", "stale"]
 
 
 class AlertRow(Row, frozen=True):
@@ -75,6 +76,12 @@ def _malformed(rows: Rows, context: Context, event: SignalMalformed) -> None:
     rows.put(structs.replace(alert, verdict="malformed", code=event.code, reason=event.reason))
 
 
+def _stale(rows: Rows, context: Context, event: SignalStale) -> None:
+    alert = need(rows, AlertRow, event.source, event.number)
+    reason = f"lag_us={event.lag_us}, allowed={event.lag_us_max}"
+    rows.put(structs.replace(alert, verdict="stale", alert_id=event.alert_id, code="STALE", reason=reason))
+
+
 def _refused(rows: Rows, context: Context, event: SignalRefused) -> None:
     alert = need(rows, AlertRow, event.source, event.number)
     rows.put(structs.replace(alert, verdict="refused", alert_id=event.alert_id, code=event.code, reason=event.reason))
@@ -105,6 +112,7 @@ ALERTS = Projection(
         SignalDuplicated: _duplicated,
         SignalMalformed: _malformed,
         SignalRefused: _refused,
+        SignalStale: _stale,
         AlertRefused: _refused_by_bot,
         EntryTaken: _entered,
         ExitTaken: _exited,

@@ -15,9 +15,9 @@ from domain.market import Instrument
 from domain.message import Command
 from domain.ports import Input, Interest, Ledger, Moment
 from domain.signal.commands import OpenSource
-from domain.values import Cash, Quantity, Time, exact_quanta
+from domain.values import Cash, Quantity, Time, checked, exact_quanta
 from infrastructure.market_data.tape import Tape
-from infrastructure.venues.simulated import SimulatedVenue, Terms
+from infrastructure.venues.simulated import SimulatedVenue, Terms, Wallet
 from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
 
 ACCOUNT = "main"
@@ -59,21 +59,33 @@ class Game(Struct, frozen=True):
         return Time(min(starts, default=0))
 
 
-def game_of(setup: Setup, tape: Tape, alerts: Sequence[TimedAlert]) -> Game:
-    """A run as it is asked for. A holding at the start costs the first price seen."""
+def check_setup(setup: Setup) -> tuple[int, int]:
+    """Refuse what no tape could make good; the cash and the position at the start, in quanta."""
     instrument = setup.instrument
     check_settings(setup.settings)
+    if instrument.base == instrument.quote:
+        raise InputError(f"instrument {instrument.id}: base and quote must be two assets")
     unknown = sorted(set(setup.balances) - {instrument.base, instrument.quote})
     if unknown:
         raise InputError(f"balance {unknown[0]}: {instrument.id} trades {instrument.base} and {instrument.quote} only")
     cash = _balance(setup, instrument.quote, instrument.quote_scale)
-    quantity = _balance(setup, instrument.base, instrument.size_scale)
+    return cash, _balance(setup, instrument.base, instrument.size_scale)
+
+
+def game_of(setup: Setup, tape: Tape, alerts: Sequence[TimedAlert]) -> Game:
+    """A run as it is asked for. A holding at the start costs the first price seen."""
+    instrument = setup.instrument
+    cash, quantity = check_setup(setup)
     tape = tape.rescaled(instrument.price_scale)
+    if quantity:
+        worth = cash + instrument.notional(max(tape.highs), quantity)
+        checked(worth, f"the balance in {instrument.quote} at the tape's highest price")
     commands: list[Command] = [
         account.OpenAccount(ACCOUNT, setup.kind),
         account.ListInstrument(ACCOUNT, instrument, setup.terms.maker_fee, setup.terms.taker_fee, setup.terms.slippage),
-        account.DepositCash(ACCOUNT, instrument.quote, Cash(cash)),
     ]
+    if cash:
+        commands.append(account.DepositCash(ACCOUNT, instrument.quote, Cash(cash)))
     if quantity:
         cost = instrument.notional(tape.opens[0], quantity)
         commands.append(account.DepositPosition(ACCOUNT, instrument.id, Quantity(quantity), cost))
@@ -91,7 +103,7 @@ def play(game: Game, ledger: Ledger, *, every: bool = False, watch: Watch | None
 
     `every` puts each candle through the core, with the same log; `watch` is told how many candles have passed.
     """
-    venue = SimulatedVenue(ACCOUNT, game.kind, game.instrument, game.terms, game.cash, game.position)
+    venue = SimulatedVenue(ACCOUNT, game.kind, game.instrument, game.terms, Wallet(game.cash), game.position)
     market = SimulatedMarket(game.instrument.id, game.tape, venue, game.opening, game.alerts, every=every)
     core = Core()
     run(core, _Watched(market, watch) if watch else market, ledger, market)

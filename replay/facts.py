@@ -70,7 +70,7 @@ def _command(event: Event) -> Command | None:
         case BotStarted():
             return StartBot(event.bot)
         case SourceOpened():
-            return OpenSource(event.source, event.bot, event.instrument)
+            return OpenSource(event.source, event.bot, event.instrument, event.lag_us_max)
         case _:
             return None
 

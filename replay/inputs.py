@@ -3,10 +3,11 @@
 import tomllib
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
-from domain.bot.settings import GroupSettings, check_settings
+from domain.bot.settings import Entry, GroupSettings, LegSettings, WhenFlat, check_settings
 from domain.errors import InputError
 from domain.values import parse_time
 from infrastructure.venues.simulated_market import TimedAlert
@@ -21,6 +22,23 @@ class SignalLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 _LINE = msgspec.json.Decoder(SignalLine)
 _FORM = 'a line is {"at": "<UTC ISO time>", "body": <the alert>}'
+_EARLIEST, _LATEST = "1970-01-01T00:00:00Z", "2200-01-01T00:00:00Z"
+_TIMES = range(parse_time(_EARLIEST), parse_time(_LATEST))
+"""When an alert can have arrived: the calendar is walked day by day from the first to the last."""
+
+_NUMBER = 'a decimal number, such as "0.5"'
+_ALLOWED = {
+    "capital": _NUMBER,
+    "gap_pct": _NUMBER,
+    "weight_pct": _NUMBER,
+    "take_profit_pct": _NUMBER,
+    "entry": ", ".join(get_args(Entry)),
+    "when_flat": ", ".join(get_args(WhenFlat)),
+    "max_pyramids": "a whole number",
+    "legs": f"a list of tables of {', '.join(LegSettings.__struct_fields__)}",
+    "group": f"a table of {', '.join(GroupSettings.__struct_fields__)}",
+}
+"""What the keys of a configuration may be, where what stands there is of another kind."""
 
 
 def read_signals(path: Path, source: str) -> list[TimedAlert]:
@@ -32,19 +50,31 @@ def read_signals(path: Path, source: str) -> list[TimedAlert]:
 
 def _signal(path: Path, number: int, line: bytes, source: str) -> TimedAlert:
     try:
-        parsed = _LINE.decode(line)
+        parsed = _LINE.decode(line.decode())
         text = bytes(parsed.body)
         body = msgspec.json.decode(text, type=str) if text.lstrip().startswith(b'"') else text.decode()
-        return TimedAlert(parse_time(parsed.at), source, body)
-    except (msgspec.DecodeError, UnicodeDecodeError, InputError) as error:
+        at = parse_time(parsed.at)
+    except UnicodeDecodeError:
+        raise InputError(f"{path}, line {number}: not UTF-8 text\n{_FORM}") from None
+    except RecursionError:
+        raise InputError(f"{path}, line {number}: nested too deeply\n{_FORM}") from None
+    except (msgspec.DecodeError, InputError) as error:
         raise InputError(f"{path}, line {number}: {error}\n{_FORM}") from None
+    if at not in _TIMES:
+        raise InputError(f"{path}, line {number}: at {parsed.at} is not between {_EARLIEST} and {_LATEST}")
+    return TimedAlert(at, source, body)
 
 
 def read_settings(path: Path) -> GroupSettings:
     """Read the `[group]` table of a configuration; raises InputError naming file, key and what is allowed."""
     try:
         config = tomllib.loads(_bytes(path).decode(), parse_float=Decimal)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InputError(f"{path} is not TOML: nested too deeply") from None
+    except ArithmeticError:
+        raise InputError(f"{path} is not TOML: a number in it is out of range") from None
+    except ValueError as error:
+        # No TOML, no UTF-8, or an integer of thousands of digits.
         raise InputError(f"{path} is not TOML: {error}") from None
     for key in config:
         if key != "group":
@@ -54,9 +84,19 @@ def read_settings(path: Path) -> GroupSettings:
     try:
         return check_settings(msgspec.convert(config["group"], GroupSettings))
     except msgspec.ValidationError as error:
-        raise InputError(f"{path}: [group] {error}") from None
+        raise InputError(f"{path}: {_told(error)}") from None
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _told(error: msgspec.ValidationError) -> str:
+    """The key that is wrong, how, and what is allowed there."""
+    message, _, place = str(error).partition(" - at `$")
+    key = "group" + place.rstrip("`")
+    name = key.rpartition(".")[2]
+    if name.endswith("]"):
+        return f"{key}: {message}\nallowed: a table of {', '.join(LegSettings.__struct_fields__)}"
+    return f"{key}: {message}\nallowed: {_ALLOWED[name]}"
 
 
 def _bytes(path: Path) -> bytes:

@@ -1,13 +1,15 @@
 """A backtest from start to files: played, perhaps kept, written, summed up, each phase timed."""
 
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from domain.errors import InputError
 from domain.ports import Ledger
-from infrastructure.settings import Settings
+from infrastructure.event_store.database import Database
 from infrastructure.venues.simulated import RULES
 from replay import result
 from replay.backtest import STRATEGY, Game, Watch, play
@@ -15,6 +17,7 @@ from replay.kept import KeptRun, Ledgers
 from replay.spool import Spool
 
 PHASES = ("import", "load", "engine", "write", "report")
+SUMMARY_FILE, FILLS_FILE, EVENTS_FILE = "summary.json", "fills.csv", "events.jsonl"
 
 
 class Stopwatch:
@@ -37,8 +40,23 @@ class Stopwatch:
             self._inner = outer + spent
 
 
+def check_folder(out: Path) -> None:
+    """Refuse a folder that a run could not be written to; nothing is left there."""
+    nearest = next(folder for folder in (out, *out.parents) if folder.exists())
+    if not nearest.is_dir():
+        raise InputError(f"{out} cannot be written: {nearest} is a file; allowed: a folder, which may be new")
+    for name in (SUMMARY_FILE, FILLS_FILE, EVENTS_FILE):
+        if (out / name).is_dir():
+            raise InputError(f"{out / name} cannot be written: it is a folder")
+    try:
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise InputError(f"{out} cannot be written: {error.strerror}") from None
+
+
 def carry_out(
-    game: Game, out: Path, watch: Stopwatch, keep_in: Settings | None = None, progress: Watch | None = None
+    game: Game, out: Path, watch: Stopwatch, keep_in: Database | None = None, progress: Watch | None = None
 ) -> dict[str, Any]:
     """Play the game, write its files into `out`, return its summary; with `keep_in`, keep the run in Postgres."""
     with ExitStack() as stack:
@@ -47,7 +65,7 @@ def carry_out(
         ledger: Ledger = spool
         if keep_in is not None:
             with watch.phase("write"):
-                kept = stack.enter_context(KeptRun(keep_in, game))
+                kept = KeptRun(keep_in, game)
             ledger = Ledgers((spool, _Timed(kept.ledger, watch)))
         with watch.phase("engine"):
             play(game, ledger, watch=progress)
@@ -55,8 +73,8 @@ def carry_out(
         with watch.phase("write"):
             if kept is not None:
                 kept.ledger.end()
-            result.write_events(out / "events.jsonl", spool.records())
-            result.write_fills(out / "fills.csv", spool.records())
+            result.write_events(out / EVENTS_FILE, spool.records())
+            result.write_fills(out / FILLS_FILE, spool.records())
         with watch.phase("report"):
             figures = result.summarize(spool.records(), game.instrument)
             if kept is not None:
@@ -73,7 +91,7 @@ def carry_out(
             "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
             "versions": result.versions(),
         }
-        result.write_summary(out / "summary.json", summary)
+        result.write_summary(out / SUMMARY_FILE, summary)
         return summary
 
 

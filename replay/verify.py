@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from domain.engine_events import EngineStarted
 from domain.errors import MissingError, StoreError
 from domain.message import Event, Record
 from infrastructure.event_store import codec
@@ -77,28 +78,32 @@ def verify(database: Database, home: Path, run: Run) -> Verdict:
     if run.tape_digest is None:
         raise MissingError(f"run {run.run} names no market tape, so it cannot be run again")
     tape = Tape.find_by_digest(home, run.tape_digest)
-    ledger = _Comparison(run, _kept(database, run))
-    status: Literal["same", "interrupted"] = "same"
+    log = _Log(database, run)
+    ledger = _Comparison(run, log)
+    status: Literal["same", "interrupted", "diverged"] = "interrupted" if run.end is None else "same"
+    divergence: Divergence | None = None
     try:
-        game = _game(database, run, tape)
-        play(game, ledger)
+        play(_game(log, run, tape), ledger)
         ledger.finish()
     except _BrokeOff:
         status = "interrupted"
     except _Parted as parted:
-        return _verdict(run, ledger, "diverged", _blame_code(run, parted.divergence))
-    return _verdict(run, ledger, status, None)
-
-
-def _verdict(
-    run: Run, ledger: "_Comparison", status: Literal["same", "interrupted", "diverged"], divergence: Divergence | None
-) -> Verdict:
+        status, divergence = "diverged", _blame_code(run, parted.divergence)
+    except StoreError:
+        raise  # the database's trouble, not the log's
+    except Exception as error:  # noqa: BLE001  (a log that the loop cannot run again is what verify looks for)
+        status, divergence = "diverged", _blame_code(run, _failed(ledger, error))
     return Verdict(run.run, run.label, status, ledger.digest.records, ledger.digest.hexdigest(), divergence)
 
 
-def _game(database: Database, run: Run, tape: Tape) -> Game:
+def _failed(ledger: "_Comparison", error: Exception) -> Divergence:
+    message = f"the rerun fails after {ledger.digest.records} records: {type(error).__name__}: {error}"
+    return Divergence(None, "config", message)
+
+
+def _game(log: "_Log", run: Run, tape: Tape) -> Game:
     """The game as the log tells it; every record's bytes are checked on the way."""
-    facts = facts_of(_decoded(kept) for kept in _kept(database, run))
+    facts = facts_of(log.checked())
     try:
         instrument, terms = facts.setup()
     except MissingError as error:
@@ -109,11 +114,43 @@ def _game(database: Database, run: Run, tape: Tape) -> Game:
     return Game(tape, instrument, terms, facts.kind, facts.cash, facts.position, facts.opening, facts.alerts)
 
 
-def _kept(database: Database, run: Run) -> Iterator[KeptRecord]:
-    """The run's records, without the one that says which engine it was."""
-    for kept in records_of(database, run.run):
-        if kept.stream != ENGINE_STREAM:
+class _Log:
+    """A run's records as verify reads them, twice: what is written between the two readings counts in neither."""
+
+    def __init__(self, database: Database, run: Run) -> None:
+        self._database = database
+        self._run = run
+        self._first = self._last = 0
+
+    def checked(self) -> Iterator[Record[Event]]:
+        """The records that the engine decided, each found to be what was written, after the one that names the engine."""
+        for kept in records_of(self._database, self._run.run):
+            record = _decoded(kept)
+            if not self._first:
+                self._first = kept.position
+                self._check_engine(kept, record)
+            elif record.stream == ENGINE_STREAM:
+                message = f"a second start of the engine at position {kept.position}"
+                raise _Parted(Divergence(kept.position, "added", message, _first_line(kept)))
+            else:
+                yield record
+            self._last = kept.position
+
+    def again(self) -> Iterator[KeptRecord]:
+        """The same records, as they lie in Postgres."""
+        for kept in records_of(self._database, self._run.run, after=self._first):
+            if kept.position > self._last:
+                return
             yield kept
+
+    def _check_engine(self, kept: KeptRecord, record: Record[Event]) -> None:
+        run, event = self._run, record.events[0]
+        if not isinstance(event, EngineStarted):
+            message = f"position {kept.position}: the run does not begin with the engine that made it"
+            raise _Parted(Divergence(kept.position, "missing", message, _first_line(kept)))
+        if (event.engine_version, event.rules_hash) != (run.engine_version, run.rules_hash) or len(record.events) > 1:
+            message = f"position {kept.position}: the run names another engine than its log does"
+            raise _Parted(Divergence(kept.position, "tampered", message, _first_line(kept)))
 
 
 def _decoded(kept: KeptRecord) -> Record[Event]:
@@ -121,18 +158,22 @@ def _decoded(kept: KeptRecord) -> Record[Event]:
         message = f"the record at position {kept.position} is not what was hashed when it was written"
         raise _Parted(Divergence(kept.position, "tampered", message, _first_line(kept)))
     try:
-        return kept.decode()
+        record = kept.decode()
     except StoreError as error:
         raise _Parted(Divergence(kept.position, "tampered", str(error))) from error
+    if (record.stream, len(record.events)) != (kept.stream, kept.events):
+        message = f"the columns of the record at position {kept.position} are not what its bytes say"
+        raise _Parted(Divergence(kept.position, "tampered", message, _first_line(kept)))
+    return record
 
 
 class _Comparison:
     """A ledger that holds what the rerun decides against what was recorded."""
 
-    def __init__(self, run: Run, kept: Iterator[KeptRecord]) -> None:
+    def __init__(self, run: Run, log: _Log) -> None:
         self.digest = codec.LogDigest()
         self._run = run
-        self._kept = kept
+        self._kept = log.again()
         self._recorded, self._rerun = Reader(), Reader()
 
     def append(self, records: list[Record[Event]]) -> None:
@@ -154,9 +195,11 @@ class _Comparison:
         if kept is not None:
             message = f"the log goes on at position {kept.position} where the rerun has ended"
             raise _Parted(Divergence(kept.position, "added", message, _first_line(kept)))
-        end = self._run.end
-        if end is not None and end.log_sha256 != self.digest.hexdigest():
+        end, digest = self._run.end, self.digest
+        if end is not None and end.log_sha256 != digest.hexdigest():
             raise _Parted(Divergence(None, "tampered", "the run's recorded digest is not that of its records"))
+        if end is not None and (end.records, end.events) != (digest.records, digest.events):
+            raise _Parted(Divergence(None, "tampered", "the run's recorded counts are not those of its records"))
 
     def _ended_early(self, record: Record[Event], index: int) -> None:
         if self._run.end is None and index == 0:
@@ -169,13 +212,17 @@ class _Comparison:
         """The first event that differs, on both sides."""
         lines = list(self._rerun.lines(record))
         theirs = list(self._recorded.lines(_decoded(kept)))
-        for recorded, rerun in zip(theirs, lines, strict=False):
+        for position, (recorded, rerun) in enumerate(zip(theirs, lines, strict=False), kept.position):
             if recorded != rerun:
-                message = f"position {kept.position}: recorded {recorded['event']}, rerun {rerun['event']}"
-                return Divergence(kept.position, _class_of(rerun["event"]), message, recorded, rerun)
-        message = f"position {kept.position}: recorded {len(theirs)} events, rerun {len(lines)}"
+                message = f"position {position}: recorded {recorded['event']}, rerun {rerun['event']}"
+                return Divergence(position, _class_of(rerun["event"]), message, recorded, rerun)
+        if len(theirs) == len(lines):
+            message = f"position {kept.position}: the same events in another envelope or other bytes"
+            return Divergence(kept.position, "tampered", message, theirs[0], lines[0])
+        position = kept.position + min(len(theirs), len(lines))
+        message = f"position {position}: recorded {len(theirs)} events in this decision, rerun {len(lines)}"
         longer = max(theirs, lines, key=len)
-        return Divergence(kept.position, _class_of(longer[-1]["event"]), message, theirs[-1], lines[-1])
+        return Divergence(position, _class_of(longer[-1]["event"]), message, theirs[-1], lines[-1])
 
 
 def _class_of(tag: str) -> DivergenceClass:

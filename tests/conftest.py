@@ -3,7 +3,8 @@
 import itertools
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -78,6 +79,22 @@ def database(test_server: TestServer, database_name: str) -> Iterator[Database]:
     """The test's own database, open as the application opens it: as the writer role."""
     with connect(test_server.url(database_name)) as opened:
         yield opened
+
+
+@pytest.fixture
+def make_database(test_server: TestServer) -> Callable[[], AbstractContextManager[Database]]:
+    """Further databases, for a test that needs several: a context manager each."""
+
+    @contextmanager
+    def made() -> Iterator[Database]:
+        name = test_server.create()
+        try:
+            with connect(test_server.url(name)) as opened:
+                yield opened
+        finally:
+            test_server.drop(name)
+
+    return made
 
 
 @pytest.fixture

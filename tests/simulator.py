@@ -14,7 +14,7 @@ from domain.ports import Effect, Input, Interest, Moment, SubmitOrder
 from domain.values import Time, parse_time
 from infrastructure.event_store.codec import encode
 from infrastructure.market_data.tape import COLUMNS, Tape, make_tape
-from infrastructure.venues.simulated import SimulatedVenue
+from infrastructure.venues.simulated import SimulatedVenue, Wallet
 from infrastructure.venues.simulated_market import VENUE, SimulatedMarket
 
 START = parse_time("2024-01-01T00:00:00Z")
@@ -151,4 +151,4 @@ def replayed(inputs: list[Moment], groups: random.Random) -> bytes:
 
 
 def venue_of(instrument: Instrument, terms: Any, cash: int, kind: Any = "spot") -> SimulatedVenue:
-    return SimulatedVenue("main", kind, instrument, terms, cash, 0)
+    return SimulatedVenue("main", kind, instrument, terms, Wallet(cash), 0)

@@ -1,5 +1,6 @@
 """`truetape backtest`: recorded alerts over a candle file, to fills, results and a log."""
 
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -12,7 +13,6 @@ from domain.errors import InputError
 
 if TYPE_CHECKING:
     from domain.bot.settings import GroupSettings
-    from infrastructure.market_data.tape import Tape
     from replay.backtest import Setup
 
 STRATEGIES = ("dca_signals",)
@@ -56,11 +56,12 @@ def backtest(
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Run recorded alerts over candles, and write what happened."""
+    from infrastructure.database import open_database
     from infrastructure.market_data.shelf import import_cached
     from infrastructure.settings import load_settings
-    from replay.backtest import SOURCE, game_of
+    from replay.backtest import SOURCE, check_setup, game_of
     from replay.inputs import read_settings, read_signals
-    from replay.session import Stopwatch, carry_out
+    from replay.session import Stopwatch, carry_out, check_folder
 
     _one_of("STRATEGY", strategy, STRATEGIES)
     settings = load_settings()
@@ -69,16 +70,23 @@ def backtest(
         instrument, tick, step, min_notional, maker_fee, taker_fee, slippage, account, fee_asset, balance
     )  # fmt: skip
     _check(terms)
-    with watch.phase("import"):
-        group = read_settings(config)
-        alerts = read_signals(signals, SOURCE)
-        stored = import_cached(candles, settings.home)
-    with watch.phase("load"):
-        tape = stored.load()
-        game = game_of(_setup(terms, group, tape), tape, alerts)
-    _make_folder(out)
-    with progress("candles", len(tape), quiet=as_json) as advance:
-        summary = carry_out(game, out, watch, settings if keep else None, advance)
+    with ExitStack() as stack:
+        with watch.phase("import"):
+            group = read_settings(config)
+            alerts = read_signals(signals, SOURCE)
+            check_setup(_setup(terms, group))
+            check_folder(out)
+        with watch.phase("write"):
+            database = stack.enter_context(open_database(settings)) if keep else None
+        # All that could be refused without the candles has been; from here on things are written.
+        with watch.phase("import"):
+            stored = import_cached(candles, settings.home)
+        with watch.phase("load"):
+            tape = stored.load()
+            game = game_of(_setup(terms, group, tape.price_scale), tape, alerts)
+        _make_folder(out)
+        with progress("candles", len(tape), quiet=as_json) as advance:
+            summary = carry_out(game, out, watch, database, advance)
     show(summary, out, as_json=as_json)
 
 
@@ -96,8 +104,9 @@ def _check(terms: Terms) -> None:
     """Everything that can be refused before a file is read."""
     _one_of("--account", terms.account, KINDS)
     _one_of("--fee-asset", terms.fee_asset, FEE_ASSETS)
-    for name in ("tick", "step", "min_notional"):
-        _number(name, getattr(terms, name))
+    for name in ("tick", "step"):
+        _amount(name, getattr(terms, name), None)
+    _amount("min_notional", terms.min_notional, terms.instrument.partition("/")[2])
     for name in ("maker_fee", "taker_fee", "slippage"):
         rate = _number(name, getattr(terms, name))
         if not -1 < rate < 1:
@@ -107,7 +116,7 @@ def _check(terms: Terms) -> None:
     _balances(terms.balance)
 
 
-def _setup(terms: Terms, group: "GroupSettings", tape: "Tape") -> "Setup":
+def _setup(terms: Terms, group: "GroupSettings", price_scale: int = 0) -> "Setup":
     from domain.market import make_instrument
     from infrastructure.venues.simulated import Terms as VenueTerms
     from replay.backtest import Setup
@@ -117,7 +126,7 @@ def _setup(terms: Terms, group: "GroupSettings", tape: "Tape") -> "Setup":
         _number("tick", terms.tick),
         _number("step", terms.step),
         _number("min_notional", terms.min_notional),
-        price_scale=tape.price_scale,
+        price_scale=price_scale,
         fee_asset=cast("Any", terms.fee_asset),
     )
     charges = VenueTerms(
@@ -146,6 +155,19 @@ def _number(name: str, text: str) -> Decimal:
     try:
         return parse_decimal(text)
     except InputError as error:
+        raise InputError(f"{_option(name)}: {error}") from None
+
+
+def _amount(name: str, text: str, asset: str | None) -> None:
+    """Refuse what is no exact amount: of an asset, or else of a grid as fine as there can be."""
+    from domain.errors import AmountError
+    from domain.values import SCALE_MAX, cash_scale, decimal_places, exact_quanta
+
+    number = _number(name, text)
+    scale = min(SCALE_MAX, decimal_places(number)) if asset is None else cash_scale(asset)
+    try:
+        exact_quanta(number, scale)
+    except AmountError as error:
         raise InputError(f"{_option(name)}: {error}") from None
 
 

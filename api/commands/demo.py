@@ -8,7 +8,7 @@ import typer
 from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json, progress
 
 if TYPE_CHECKING:
-    from infrastructure.settings import Settings
+    from infrastructure.event_store.database import Database
 
 FILLS_SHOWN = 8
 WIDTH = 72
@@ -22,6 +22,7 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> int:
     """Seeded alerts on a seeded market: run, kept in Postgres, run again from the log, and compared."""
+    from infrastructure.database import open_database
     from infrastructure.settings import load_settings
     from replay.backtest import game_of
     from replay.demo import demo_alerts, demo_setup, demo_tape
@@ -38,9 +39,10 @@ def demo(
     if not as_json:
         _introduce(tape.closes.tolist(), len(deliveries))
     game = game_of(demo_setup(), tape, deliveries)
-    with progress("candles", len(tape), quiet=as_json) as advance:
-        summary = carry_out(game, out, watch, settings, advance)
-    verdict, differences = _audit(settings, summary["run"])
+    with open_database(settings) as database:
+        with progress("candles", len(tape), quiet=as_json) as advance:
+            summary = carry_out(game, out, watch, database, advance)
+        verdict, differences = _audit(database, settings.home, summary["run"])
     if as_json:
         print_json({"summary": summary, "verdict": verdict, "projection_differences": differences})
     else:
@@ -48,59 +50,59 @@ def demo(
     return EXIT_CLEAN if verdict["status"] == "same" and not differences else EXIT_FOUND
 
 
-def _audit(settings: "Settings", run: int) -> tuple[dict[str, Any], int]:
+def _audit(database: "Database", home: Path, run: int) -> tuple[dict[str, Any], int]:
     """Run it again from its log, and fold the log again beside the read models."""
     import msgspec
 
     from infrastructure import read_models
-    from infrastructure.database import open_database
     from infrastructure.event_store.runs import find_run
     from projections import PROJECTIONS
     from replay.verify import verify
 
-    with open_database(settings) as database:
-        verdict = msgspec.to_builtins(verify(database, settings.home, find_run(database, run)))
-        differences = sum(len(read_models.differences(database, each)) for each in PROJECTIONS)
+    verdict = msgspec.to_builtins(verify(database, home, find_run(database, run)))
+    differences = sum(len(read_models.differences(database, each)) for each in PROJECTIONS)
     return verdict, differences
 
 
 def _introduce(closes: list[int], deliveries: int) -> None:
-    from api.views import sparkline
+    from rich.text import Text
+
+    from api.views import labelled, sparkline
     from domain.values import decimal_text
 
-    console.rule("[bold]Truetape[/]  alerts in, orders out, and back again from the log")
+    console.rule(Text.assemble(("Truetape", "bold"), "  alerts in, orders out, and back again from the log"))
     low, high = (decimal_text(quanta, 2) for quanta in (min(closes), max(closes)))
-    console.print(f"[dim]market[/]  BTC/USDT, seeded, {len(closes):,} one-minute candles, {low} to {high}")
-    console.print(f"        [cyan]{sparkline(closes, WIDTH)}[/]")
-    console.print(f"[dim]alerts[/]  {deliveries} deliveries, some twice, some damaged")
+    labelled("market ", f"BTC/USDT, seeded, {len(closes):,} one-minute candles, {low} to {high}")
+    console.print(f"        {sparkline(closes, WIDTH)}", style="cyan")
+    labelled("alerts ", f"{deliveries} deliveries, some twice, some damaged")
     console.print()
 
 
 def _show(summary: dict[str, Any], out: Path, verdict: dict[str, Any], differences: int) -> None:
-    from api.views import summary_view
+    from api.views import labelled, summary_view
 
     _show_fills(out / "fills.csv")
     console.print()
     summary_view(summary, out)
     console.print()
     same = verdict["status"] == "same"
-    console.print(
-        f"{'[green]✓[/]' if same else '[red]✗[/]'} replayed from Postgres: {verdict['records']:,} records "
-        f"{'are the same to the byte' if same else 'DIVERGED'}"
-    )
-    console.print(
-        f"{'[red]✗[/]' if differences else '[green]✓[/]'} read models against a fold of the log: "
-        f"{differences or 'no'} differences"
-    )
-    console.print(
-        f"[dim]next:[/] truetape events list --run {summary['run']} · truetape verify · README.md for your own data"
-    )
+    outcome = "are the same to the byte" if same else "DIVERGED"
+    _tick(f"replayed from Postgres: {verdict['records']:,} records {outcome}", good=same)
+    _tick(f"read models against a fold of the log: {differences or 'no'} differences", good=not differences)
+    labelled("next:", f"truetape events list --run {summary['run']} · truetape verify · README.md for your own data")
+
+
+def _tick(text: str, *, good: bool) -> None:
+    from rich.text import Text
+
+    console.print(Text.assemble(("✓", "green") if good else ("✗", "red"), " ", text))
 
 
 def _show_fills(path: Path) -> None:
     import csv
 
     from rich.table import Table
+    from rich.text import Text
 
     from api.views import grouped
 
@@ -111,7 +113,7 @@ def _show_fills(path: Path) -> None:
     for name in ("at", "order", "side", "price", "quantity", "fee"):
         table.add_column(name, justify="left" if name in {"at", "side"} else "right")
     for fill in fills[-FILLS_SHOWN:]:
-        side = f"[green]{fill['side']}[/]" if fill["side"] == "buy" else f"[magenta]{fill['side']}[/]"
+        side = Text(fill["side"], "green" if fill["side"] == "buy" else "magenta")
         table.add_row(
             fill["at"], fill["order_id"], side, grouped(fill["price"]), fill["quantity"],
             f"{fill['fee']} {fill['fee_asset']}",

@@ -13,7 +13,7 @@ from domain.errors import MissingError
 if TYPE_CHECKING:
     from infrastructure.event_store.database import Database
 
-app = typer.Typer(help="Read the log of kept runs.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Read the log of kept runs.", rich_markup_mode=None)
 
 RUN = Annotated[int | None, typer.Option(help="The run's number; the newest without it.")]
 TAG = Annotated[str | None, typer.Option(help="Only events whose name begins so, such as account.order.")]
@@ -86,7 +86,7 @@ def export_events(
     if as_json:
         print_json({"path": str(path), "events": count})
     else:
-        console.print(f"{count:,} events written to {path}")
+        console.print(f"{count:,} events written to {path}", soft_wrap=True)
 
 
 def _lines(database: "Database", run: int | None, tag: str | None) -> Iterator[dict[str, Any]]:

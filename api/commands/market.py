@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from infrastructure.market_data.shelf import Damaged, Stored
     from infrastructure.market_data.tape import Gaps, Header
 
-app = typer.Typer(help="Market tapes: import, list, export.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Market tapes: import, list, export.", rich_markup_mode=None)
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DIGEST_SHOWN = 12
@@ -60,7 +60,7 @@ def list_market(as_json: JSON = False) -> int:
         if tapes:
             _show_all(tapes)
         for each in damaged:
-            console.print(f"DAMAGED {each.name}: {each.reason}", soft_wrap=True, markup=False)
+            console.print(f"DAMAGED {each.name}: {each.reason}", soft_wrap=True)
     return EXIT_FOUND if damaged else EXIT_CLEAN
 
 
@@ -82,7 +82,7 @@ def export_candles(
     if as_json:
         print_json({"path": str(path), "rows": stored.header.rows, "digest": stored.header.digest})
     else:
-        console.print(f"{stored.header.rows:,} candles written to {path}", soft_wrap=True, markup=False)
+        console.print(f"{stored.header.rows:,} candles written to {path}", soft_wrap=True)
 
 
 def duration(microseconds: int) -> str:

@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
-from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json
+from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json, printable
 
-app = typer.Typer(help="Rebuild the read models from the log.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Rebuild the read models from the log.", rich_markup_mode=None)
 SHOWN = 20
 
 
@@ -46,6 +46,7 @@ def rebuild(
         for difference in found[:SHOWN]:
             key = ", ".join(map(str, difference.key))
             changes = "; ".join(f"{name}: {old} -> {new}" for name, (old, new) in difference.fields.items())
-            console.print(f"{difference.kind} {difference.table} of run {difference.run} ({key}) {changes}")
+            said = f"{difference.kind} {difference.table} of run {difference.run} ({key}) {changes}"
+            console.print(printable(said.rstrip()), soft_wrap=True)
         console.print(f"{len(found):,} rows differ")
     return EXIT_FOUND if found else EXIT_CLEAN

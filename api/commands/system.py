@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json
-from domain.errors import TruetapeError
+from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json, printable
+from domain.errors import InputError, MissingError, StoreError, TruetapeError
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FREE_MIN = 1 << 30
@@ -40,13 +40,13 @@ def doctor(as_json: JSON = False) -> int:
     look("settings", _settings)
     look("data folder", _folder)
     look("database", _database)
+    look("market tapes", _tapes)
     if as_json:
         print_json(findings)
     else:
         for finding in findings:
-            console.print(
-                f"{'ok  ' if finding['ok'] else 'BAD '} {finding['check']}: {finding['found']}", soft_wrap=True
-            )
+            mark = "ok  " if finding["ok"] else "BAD "
+            console.print(f"{mark} {finding['check']}: {printable(finding['found'])}", soft_wrap=True)
     return EXIT_CLEAN if all(finding["ok"] for finding in findings) else EXIT_FOUND
 
 
@@ -74,14 +74,44 @@ def _folder() -> str:
     return f"{home} is writable, {free >> 30} GiB free"
 
 
-def _database() -> str:
-    """Opening checks the schema, the server's safety settings and the role."""
-    from infrastructure.database import open_database
-    from infrastructure.event_store.runs import list_runs
+def _tapes() -> str:
+    """Every tape is what its digest names."""
+    from infrastructure.market_data.shelf import Damaged, list_tapes
+    from infrastructure.market_data.trade_tape import TradeTape
     from infrastructure.settings import load_settings
 
-    with open_database(load_settings()) as database:
+    found = list_tapes(load_settings().home)
+    for tape in found:
+        if isinstance(tape, Damaged):
+            raise InputError(f"{tape.name} is damaged: {tape.reason}")
+        if tape.header.kind == "trades":
+            TradeTape.load(tape.path)
+        else:
+            tape.load()
+    return f"{len(found)} tapes, none damaged"
+
+
+def _database() -> str:
+    """Opening checks the schema, the server's safety settings and the role; then, that each run's tape is there."""
+    from eventsourcing.persistence import PersistenceError
+
+    from infrastructure.database import open_database
+    from infrastructure.event_store.runs import list_runs
+    from infrastructure.market_data.shelf import Stored, list_tapes
+    from infrastructure.settings import load_settings
+
+    settings = load_settings()
+    with open_database(settings) as database:
         runs = list_runs(database)
-        last = database.recorder.max_notification_id()
+        try:
+            last = database.recorder.max_notification_id()
+        except PersistenceError as error:
+            raise StoreError(f"the log cannot be read: {error}") from error
+    digests = {tape.header.digest for tape in list_tapes(settings.home) if isinstance(tape, Stored)}
+    lost = [str(run.run) for run in runs if run.tape_digest and run.tape_digest not in digests]
+    if lost:
+        raise MissingError(
+            f"the tapes of {len(lost)} kept runs are gone, so verify cannot rerun: {', '.join(lost[:10])}"
+        )
     interrupted = sum(run.end is None for run in runs)
     return f"safe settings, append-only role, {len(runs)} runs kept ({interrupted} interrupted), log to position {last or 0}"

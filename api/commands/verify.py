@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from api.terminal import EXIT_CLEAN, EXIT_FOUND, EXIT_UNABLE, console, exits, print_json
+from api.terminal import EXIT_CLEAN, EXIT_FOUND, EXIT_UNABLE, console, exits, print_json, printable
 from domain.errors import MissingError
 
 
@@ -57,11 +57,11 @@ def _say(verdict: dict[str, Any]) -> None:
         case "interrupted":
             console.print(f"{name}: the same up to where it broke off, {verdict['records']:,} records")
         case "missing":
-            console.print(f"{name}: cannot be verified: {verdict['reason']}")
+            console.print(f"{name}: cannot be verified: {verdict['reason']}", soft_wrap=True)
         case _:
             divergence = verdict["divergence"]
             console.print(f"{name}: DIVERGED ({divergence['kind']}) after {verdict['records']:,} records")
-            console.print(f"  {divergence['message']}")
+            console.print(f"  {printable(divergence['message'])}", soft_wrap=True)
             for side in ("recorded", "rerun"):
                 if divergence[side] is not None:
                     console.print(f"  {side}: {divergence[side]}", soft_wrap=True)

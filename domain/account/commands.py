@@ -125,6 +125,13 @@ class UnknownReported(Fact, frozen=True, array_like=True):
     reason: str
 
 
+class TriggerReported(Fact, frozen=True, array_like=True):
+    """A stop-limit order rests as a limit now."""
+
+    account: str
+    order: int
+
+
 class FillReported(Fact, frozen=True, array_like=True):
     """One trade of an order."""
 

@@ -9,7 +9,7 @@ from domain.account.state import AccountState, Order
 from domain.decider import Decider
 from domain.message import Event
 from domain.risk.pre_trade import judge
-from domain.values import Cash, Fee, Quantity
+from domain.values import LARGEST, Cash, Fee, Quantity
 
 Events = tuple[Event, ...]
 
@@ -28,11 +28,18 @@ def list_instrument(state: AccountState, command: c.ListInstrument) -> Events:
     )
 
 
-def deposit_cash(_state: AccountState, command: c.DepositCash) -> Events:
+def deposit_cash(state: AccountState, command: c.DepositCash) -> Events:
+    """Only what is something and leaves the balance within 64 bits comes in."""
+    if command.amount <= 0 or state.cash.get(command.asset, 0) + command.amount > LARGEST:
+        return ()
     return (e.CashDeposited(command.account, command.asset, command.amount),)
 
 
-def deposit_position(_state: AccountState, command: c.DepositPosition) -> Events:
+def deposit_position(state: AccountState, command: c.DepositPosition) -> Events:
+    """A holding is of a listed instrument."""
+    held = state.positions.get(command.instrument, 0)
+    if command.instrument not in state.listings or command.quantity <= 0 or held + command.quantity > LARGEST:
+        return ()
     return (e.PositionDeposited(command.account, command.instrument, command.quantity, command.cost),)
 
 
@@ -106,6 +113,13 @@ def rejected(state: AccountState, report: c.RejectReported) -> Events:
             report.code, report.reason,
         ),
     )  # fmt: skip
+
+
+def triggered(state: AccountState, report: c.TriggerReported) -> Events:
+    order = state.orders.get(report.order)
+    if order is None or order.triggered:
+        return ()
+    return (e.OrderTriggered(report.account, report.order),)
 
 
 def unknown(state: AccountState, report: c.UnknownReported) -> Events:
@@ -229,6 +243,7 @@ DECIDER = Decider(
         c.AcceptReported: accepted,
         c.RejectReported: rejected,
         c.UnknownReported: unknown,
+        c.TriggerReported: triggered,
         c.FillReported: filled,
         c.CancelReported: canceled,
         c.CancelRejectReported: cancel_rejected,

@@ -131,6 +131,13 @@ class OrderUnknown(Event, frozen=True, array_like=True, tag="account.order_unkno
     reason: str
 
 
+class OrderTriggered(Event, frozen=True, array_like=True, tag="account.order_triggered.v1"):
+    """The stop of a stop-limit order was reached; it rests as a limit now."""
+
+    account: str
+    order: int
+
+
 class OrderFilled(Event, frozen=True, array_like=True, tag="account.order_filled.v1"):
     """One fill.
 

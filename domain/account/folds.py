@@ -17,7 +17,7 @@ def opened(state: AccountState, event: e.AccountOpened) -> AccountState:
 
 
 def listed(state: AccountState, event: e.InstrumentListed) -> AccountState:
-    state.listings[event.instrument.id] = Listing(event.instrument, event.maker_fee, event.taker_fee)
+    state.listings[event.instrument.id] = Listing(event.instrument, event.maker_fee, event.taker_fee, event.slippage)
     return state
 
 
@@ -65,6 +65,11 @@ def accepted(state: AccountState, event: e.OrderAccepted) -> AccountState:
     status: Status = "ACCEPTED" if order.status in {"SUBMITTED", "UNKNOWN"} else order.status
     _known(state, order)
     state.orders[event.order] = structs.replace(order, status=status, venue_order=event.venue_order)
+    return state
+
+
+def triggered(state: AccountState, event: e.OrderTriggered) -> AccountState:
+    state.orders[event.order] = structs.replace(state.orders[event.order], triggered=True)
     return state
 
 
@@ -204,6 +209,7 @@ FOLDS: Mapping[type[Event], Callable[[Any, Any], AccountState]] = {
     e.OrderAccepted: accepted,
     e.OrderRejected: ended,
     e.OrderUnknown: unknown,
+    e.OrderTriggered: triggered,
     e.OrderFilled: filled,
     e.Overfilled: unchanged,
     e.FillUnmatched: unchanged,

@@ -16,11 +16,12 @@ ENDED_KEPT = 1024
 
 
 class Listing(Struct, frozen=True):
-    """A tradable instrument with the account's fee rates."""
+    """A tradable instrument with what trading it costs the account."""
 
     instrument: Instrument
     maker_fee: Decimal
     taker_fee: Decimal
+    slippage: Decimal
 
 
 class Order(Struct, frozen=True):
@@ -47,6 +48,7 @@ class Order(Struct, frozen=True):
     reserved: int = 0
     held_back: int = 0
     cancel_wanted: bool = False
+    triggered: bool = False
     venue_order: str | None = None
     venue_filled: int | None = None
     ended_as: str = ""

@@ -1,7 +1,7 @@
 """What a source of alerts is asked to do."""
 
 from domain.message import Command, Fact
-from domain.values import InstrumentId, Price
+from domain.values import InstrumentId, Price, Time
 
 
 class OpenSource(Command, frozen=True, array_like=True):
@@ -10,6 +10,7 @@ class OpenSource(Command, frozen=True, array_like=True):
     source: str
     bot: str
     instrument: InstrumentId
+    lag_us_max: int | None = None
 
 
 class DeliverAlert(Fact, frozen=True, array_like=True):
@@ -20,8 +21,9 @@ class DeliverAlert(Fact, frozen=True, array_like=True):
 
 
 class ReceiveAlert(Command, frozen=True, array_like=True):
-    """A delivery together with the last prices seen, which the engine adds."""
+    """A delivery together with the time and the last prices seen, which the engine adds."""
 
     source: str
     body: str
+    at: Time
     marks: dict[InstrumentId, Price]

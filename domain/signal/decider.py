@@ -16,13 +16,16 @@ class SourceState(Struct):
     source: str = ""
     bot: str = ""
     instrument: InstrumentId = InstrumentId("")
+    lag_us_max: int | None = None
     deliveries: int = 0
     seen: set[str] = field(default_factory=set)
 
 
 def open_source(state: SourceState, command: OpenSource) -> tuple[Event, ...]:
     """A source opens once."""
-    return () if state.source else (e.SourceOpened(command.source, command.bot, command.instrument),)
+    return (
+        () if state.source else (e.SourceOpened(command.source, command.bot, command.instrument, command.lag_us_max),)
+    )
 
 
 def receive(state: SourceState, command: ReceiveAlert) -> tuple[Event, ...]:
@@ -38,6 +41,9 @@ def receive(state: SourceState, command: ReceiveAlert) -> tuple[Event, ...]:
     if plain_symbol(alert.symbol) != plain_symbol(state.instrument):
         reason = f"symbol={alert.symbol}, instrument={state.instrument}"
         return received, e.SignalRefused(command.source, number, alert.identity, "SYMBOL_OTHER", reason)
+    if state.lag_us_max is not None and command.at - alert.at > state.lag_us_max:
+        lag = command.at - alert.at
+        return received, e.SignalStale(command.source, number, alert.identity, lag, state.lag_us_max)
     return received, e.SignalAccepted(
         command.source, number, state.bot, alert.identity, alert.at, state.instrument, alert.timeframe, alert.action,
         alert.price, command.marks.get(state.instrument),
@@ -46,6 +52,7 @@ def receive(state: SourceState, command: ReceiveAlert) -> tuple[Event, ...]:
 
 def opened(state: SourceState, event: e.SourceOpened) -> SourceState:
     state.source, state.bot, state.instrument = event.source, event.bot, event.instrument
+    state.lag_us_max = event.lag_us_max
     return state
 
 
@@ -54,7 +61,7 @@ def received(state: SourceState, event: e.AlertReceived) -> SourceState:
     return state
 
 
-def recognised(state: SourceState, event: e.SignalAccepted | e.SignalRefused) -> SourceState:
+def recognised(state: SourceState, event: e.SignalAccepted | e.SignalRefused | e.SignalStale) -> SourceState:
     state.seen.add(event.alert_id)
     return state
 
@@ -73,6 +80,7 @@ DECIDER = Decider(
         e.AlertReceived: received,
         e.SignalAccepted: recognised,
         e.SignalRefused: recognised,
+        e.SignalStale: recognised,
         e.SignalDuplicated: unchanged,
         e.SignalMalformed: unchanged,
     },

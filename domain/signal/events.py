@@ -10,11 +10,15 @@ Action = Literal["buy", "sell", "exit"]
 
 
 class SourceOpened(Event, frozen=True, array_like=True, tag="signal.source_opened.v1"):
-    """Alerts of this source go to a bot, which trades one instrument."""
+    """Alerts of this source go to a bot, which trades one instrument.
+
+    `lag_us_max` is how old an alert may be when it arrives, in microseconds; None lets any age pass.
+    """
 
     source: str
     bot: str
     instrument: InstrumentId
+    lag_us_max: int | None = None
 
 
 class AlertReceived(Event, frozen=True, array_like=True, tag="signal.alert_received.v1"):
@@ -49,6 +53,16 @@ class SignalDuplicated(Event, frozen=True, array_like=True, tag="signal.duplicat
     source: str
     number: int
     alert_id: str
+
+
+class SignalStale(Event, frozen=True, array_like=True, tag="signal.stale.v1"):
+    """The alert is older than its source allows: `lag_us` is its age on arrival, in microseconds."""
+
+    source: str
+    number: int
+    alert_id: str
+    lag_us: int
+    lag_us_max: int
 
 
 class SignalMalformed(Event, frozen=True, array_like=True, tag="signal.malformed.v1"):

@@ -63,7 +63,7 @@ class Reader:
             yield {
                 "stream": self._names.get(record.stream, str(record.stream)),
                 "version": record.version + offset,
-                "at": time_text(record.at),
+                "at": _text(_FORMATS[Time], record.at, Scales()),
                 "actor": record.actor,
                 "cause": self._cause(record),
                 "event": tag_of(type(event)),
@@ -109,17 +109,29 @@ class Reader:
             if isinstance(value, Instrument):
                 scales = Scales(value.price_scale, value.size_scale, value.quote_scale)
             return {
-                name: formats[name](field, scales) if name in formats and field is not None
+                name: _text(formats[name], field, scales) if name in formats and field is not None
                 else self._pairs(name, field, scales)
                 for name, field in msgspec.structs.asdict(value).items()
             }  # fmt: skip
-        return str(value) if isinstance(value, Decimal) else value
+        return format(value, "f") if isinstance(value, Decimal) else value
 
     def _pairs(self, name: str, value: Any, scales: Scales) -> Any:
         if name == "marks":
-            return {key: self.instruments[key].price_text(price) for key, price in value}
+            return {key: self._price(key, price) for key, price in value}
         if name == "equity":
             return {asset: decimal_text(cash, cash_scale(asset)) for asset, cash in value}
         if isinstance(value, tuple | list):
             return [self._plain(item, scales) for item in value]
         return self._plain(value, scales)
+
+    def _price(self, instrument: str, price: int) -> str:
+        listed = self.instruments.get(instrument)
+        return str(price) if listed is None else listed.price_text(price)
+
+
+def _text(form: Format, quanta: int, scales: Scales) -> str:
+    """An amount or a time as text; as the integer it is where it is none, so that a damaged log can be looked at."""
+    try:
+        return form(quanta, scales)
+    except (ArithmeticError, LookupError, ValueError):
+        return str(quanta)

@@ -1,6 +1,6 @@
 """The recorder: records into Postgres and out again, in one global order that readers can follow without a gap."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
 from typing import Any, cast
 
@@ -62,6 +62,8 @@ FROM records WHERE run = %s AND stream = %s AND version > %s AND version <= %s O
 _VERSION_MAX = 2**31 - 1
 _LISTEN_SECONDS = 0.1
 
+Also = Callable[[Connection[DictRow], Sequence[int]], None]
+"""Given the connection, inside the transaction of an append, and the positions of its records."""
 Stream = tuple[int, int]
 """(run, stream)."""
 
@@ -77,8 +79,10 @@ class RecordRecorder(PostgresApplicationRecorder):
         self.events_table_name = "records"
         self.channel_name = CHANNEL
 
-    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int]:
-        """Append all or nothing; returns the positions.
+    def insert_events(
+        self, stored_events: Sequence[StoredEvent], *, also: Also | None = None, **kwargs: Any
+    ) -> Sequence[int]:
+        """Append all or nothing; returns the positions. `also` writes what belongs into the same transaction.
 
         Raises ConflictError where a stream has moved on, StoreError where the database cannot take it; in both cases
         nothing was written.
@@ -95,6 +99,8 @@ class RecordRecorder(PostgresApplicationRecorder):
                 positions = _positions(connection, records)
                 connection.execute(_INSERT, _columns(records, positions))
                 connection.execute(f"NOTIFY {CHANNEL}")
+                if also is not None:
+                    also(connection, positions)
         except PersistenceError as error:
             # The answer to COMMIT may be what was lost; asking again would be a conflict with ourselves.
             return self._read_back(records, error)

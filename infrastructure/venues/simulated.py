@@ -15,8 +15,10 @@ from domain.account.commands import (
     CancelReported,
     FillReported,
     RejectReported,
+    TriggerReported,
 )
 from domain.account.events import AccountKind, Liquidity, OrderType
+from domain.account.state import Order
 from domain.market import Instrument
 from domain.message import Fact
 from domain.ports import CancelOrder, QueryOrder, SubmitOrder
@@ -49,7 +51,11 @@ class Terms(Struct, frozen=True):
 
 
 class Resting(Struct):
-    """An order at the venue, from its arrival on; `marketable` says that it could have traded at once."""
+    """An order at the venue, from its arrival on.
+
+    `whole` is the cash that all of it locks, `locked` what the part that is left does; `marketable` says that it could
+    have traded at once when it came.
+    """
 
     order: int
     side: Side
@@ -59,19 +65,28 @@ class Resting(Struct):
     limit: int
     stop: int
     reduce_only: bool
-    locked: int
+    whole: int
     triggered: bool = False
     marketable: bool = False
+    locked: int = 0
     fills: tuple[Fact, ...] = ()
+    trades: int = 0
+
+
+class Wallet(Struct):
+    """What an account has of one quote asset at the venue, over all its instruments; `locked` by resting buys."""
+
+    cash: int
+    locked: int = 0
 
 
 class SimulatedVenue:
     """One account on one instrument. Deterministic: the same orders and prices give the same reports."""
 
     def __init__(
-        self, account: str, kind: AccountKind, instrument: Instrument, terms: Terms, cash: int, position: int
+        self, account: str, kind: AccountKind, instrument: Instrument, terms: Terms, wallet: Wallet, position: int
     ) -> None:
-        self.cash = cash
+        self.wallet = wallet
         self.position = position
         self.below = NOWHERE_BELOW
         self.above = NOWHERE_ABOVE
@@ -83,30 +98,47 @@ class SimulatedVenue:
         self._terms = terms
         self._working: dict[int, Resting] = {}
         self._ended: dict[int, tuple[Fact, ...]] = {}
-        self._locked = 0
-        self._trades = 0
 
     def submit(self, order: SubmitOrder) -> list[Fact]:
         """Take an order. A client's order number is taken once."""
         if order.order in self._working or order.order in self._ended:
             return [RejectReported(self._account, order.order, "DUPLICATE_ORDER", f"order={order.order}")]
-        locked = 0
-        if order.type == "limit" and order.side == "buy" and self._kind == "spot":
-            notional = self._instrument.notional(order.limit or 0, order.quantity)
-            locked = notional + self._fee_in_quote(order.side, notional, "maker")
         resting = Resting(
             order.order, order.side, order.type, order.quantity, order.quantity, order.limit or 0, order.stop or 0,
-            order.reduce_only, locked,
+            order.reduce_only, self._locks(order.side, order.type, order.limit or 0, order.quantity),
         )  # fmt: skip
         if self.last is not None and order.type == "limit":
             resting.marketable = self.last <= resting.limit if order.side == "buy" else self.last >= resting.limit
-        if locked > self.cash - self._locked:
-            resting.locked = 0
+        if resting.whole > self.wallet.cash - self.wallet.locked:
             return [self._reject(resting, resting.limit, resting.left)]
         self._working[order.order] = resting
-        self._locked += locked
+        self._lock(resting)
         self._bound()
         return [AcceptReported(self._account, order.order, f"sim-{order.order}")]
+
+    def restore(self, order: Order) -> None:
+        """Take back an order that worked when the process ended; what it has filled has been settled."""
+        resting = Resting(
+            order.id, order.side, order.type, order.quantity - order.filled, order.quantity, order.limit or 0,
+            order.stop or 0, order.reduce_only, self._locks(order.side, order.type, order.limit or 0, order.quantity),
+            triggered=order.triggered, trades=len(order.trades),
+        )  # fmt: skip
+        self._working[order.id] = resting
+        self._lock(resting)
+        self._bound()
+
+    def _locks(self, side: Side, kind: OrderType, limit: int, quantity: int) -> int:
+        """The cash that a resting order locks: on a spot account a limit buy, with its fee."""
+        if kind != "limit" or side != "buy" or self._kind != "spot":
+            return 0
+        notional = self._instrument.notional(limit, quantity)
+        return notional + (0 if self._instrument.fee_asset == "base" else self._rate_of(notional, "maker"))
+
+    def _lock(self, resting: Resting) -> None:
+        """Lock what the part of an order that is left needs, and give the rest back."""
+        locked = resting.whole * resting.left // resting.quantity
+        self.wallet.locked += locked - resting.locked
+        resting.locked = locked
 
     def cancel(self, request: CancelOrder) -> list[Fact]:
         """Cancel an order that works; refuse where it does not."""
@@ -137,6 +169,7 @@ class SimulatedVenue:
         for _kind, _distance, _number, price, resting in met:
             if resting.type == "stop_limit" and not resting.triggered:
                 resting.triggered = True  # rests as a limit from the next candle on
+                reports.append(TriggerReported(self._account, resting.order))
                 continue
             reports += self._execute(resting, price, resting.left, at)
         self._bound()
@@ -155,6 +188,7 @@ class SimulatedVenue:
                 continue
             if resting.type == "stop_limit" and not resting.triggered:
                 resting.triggered = True
+                reports.append(TriggerReported(self._account, resting.order))
                 continue
             if _is_limit(resting) and fill_price == price:
                 printed -= quantity
@@ -177,6 +211,7 @@ class SimulatedVenue:
             return [self._reject(resting, price, quantity)]
         self._settle(resting, fill)
         resting.fills = (*resting.fills, fill)
+        resting.trades += 1
         reports.append(fill)
         if not resting.left:
             self._forget(resting)
@@ -186,45 +221,41 @@ class SimulatedVenue:
 
     def _fill(self, resting: Resting, price: int, quantity: int, liquidity: Liquidity, at: Time) -> FillReported:
         instrument = self._instrument
-        self._trades += 1
         if instrument.fee_asset == "base" and resting.side == "buy":
             fee, asset = self._rate_of(quantity, liquidity), instrument.base
         else:
             fee, asset = self._rate_of(instrument.notional(price, quantity), liquidity), instrument.quote
         return FillReported(
-            self._account, resting.order, instrument.id, str(self._trades), Price(price), Quantity(quantity), Fee(fee),
+            self._account, resting.order, instrument.id, f"{resting.order}.{resting.trades + 1}", Price(price), Quantity(quantity), Fee(fee),
             asset, liquidity, at,
         )  # fmt: skip
 
     def _affords(self, resting: Resting, fill: FillReported) -> bool:
         """A spot buy needs the cash, less what other orders have locked."""
-        if self._kind != "spot" or resting.side == "sell" or resting.locked:
+        if self._kind != "spot" or resting.side == "sell" or resting.whole:
             return True
         fee = fill.fee if fill.fee_asset == self._instrument.quote else 0
-        return self._instrument.notional(fill.price, fill.quantity) + fee <= self.cash - self._locked
+        return self._instrument.notional(fill.price, fill.quantity) + fee <= self.wallet.cash - self.wallet.locked
 
     def _settle(self, resting: Resting, fill: FillReported) -> None:
         instrument = self._instrument
         cash = instrument.notional(fill.price, fill.quantity)
         in_base = fill.fee_asset == instrument.base
         if resting.side == "buy":
-            self.cash -= cash
+            self.wallet.cash -= cash
             self.position += fill.quantity - (fill.fee if in_base else 0)
         else:
-            self.cash += cash
+            self.wallet.cash += cash
             self.position -= fill.quantity
         if not in_base:
-            self.cash -= fill.fee
-        before = resting.left
+            self.wallet.cash -= fill.fee
         resting.left -= fill.quantity
-        locked = resting.locked * resting.left // before
-        self._locked -= resting.locked - locked
-        resting.locked = locked
+        self._lock(resting)
 
     def _reject(self, resting: Resting, price: int, quantity: int) -> RejectReported:
         instrument = self._instrument
         needed = instrument.cash_text(instrument.notional(price, quantity))
-        free = instrument.cash_text(self.cash - self._locked)
+        free = instrument.cash_text(self.wallet.cash - self.wallet.locked)
         report = RejectReported(
             self._account, resting.order, "INSUFFICIENT_BALANCE", f"notional={needed} and fee, free={free}"
         )
@@ -239,7 +270,7 @@ class SimulatedVenue:
     def _forget(self, resting: Resting, *last: Fact) -> None:
         """The order works no more; what became of it is kept a while for queries."""
         self._working.pop(resting.order, None)
-        self._locked -= resting.locked
+        self.wallet.locked -= resting.locked
         resting.locked = 0
         self._ended[resting.order] = (*resting.fills, *last)
         if len(self._ended) > ENDED_KEPT:
@@ -271,11 +302,6 @@ class SimulatedVenue:
     def _rate_of(self, amount: int, liquidity: Liquidity) -> int:
         numerator, denominator = ratio(self._terms.maker_fee if liquidity == "maker" else self._terms.taker_fee)
         return divide_half_even(amount * numerator, denominator)
-
-    def _fee_in_quote(self, side: Side, notional: int, liquidity: Liquidity) -> int:
-        if self._instrument.fee_asset == "base" and side == "buy":
-            return 0
-        return self._rate_of(notional, liquidity)
 
 
 def carry_out(venue: SimulatedVenue, effect: object) -> Sequence[Fact]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from domain.message import Fact
-from domain.ports import DeadlineReached, Effect, Input, Interest, Mark, Moment, Observation, TapeEnded
+from domain.ports import ClockStarted, DeadlineReached, Effect, Input, Interest, Mark, Moment, Observation, TapeEnded
 from domain.signal.commands import DeliverAlert
 from domain.values import InstrumentId, Price, Time
 from infrastructure.market_data.tape import Tape
@@ -66,7 +66,7 @@ class SimulatedMarket:
         """The next moment at which something happens: a fill, an alert, a deadline; None at the end."""
         if not self._started:
             self._started = True
-            return [Moment(self._now, self._opening)]
+            return [Moment(self._now, [ClockStarted(), *self._opening])]
         moment = self._next_candle(self._horizon(interest))
         if moment is None:
             moment = self._next_planned(interest)

@@ -17,7 +17,7 @@ from domain.market import Instrument
 from domain.position_group.events import DustWrittenOff
 from domain.values import Time, time_text
 from infrastructure.event_store.codec import decode, encode
-from infrastructure.venues.simulated import SimulatedVenue, Terms
+from infrastructure.venues.simulated import SimulatedVenue, Terms, Wallet
 from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
 from projections.portfolio import PORTFOLIO, BalanceRow
 from projections.positions import PoolRow
@@ -84,7 +84,7 @@ LEGS = (
 
 def play(setup: Setup, tape: Any, alerts: list[TimedAlert], seed: int, faults: dict[str, int]) -> Play:
     game = game_of(setup, tape, alerts)
-    venue = SimulatedVenue(ACCOUNT, game.kind, game.instrument, game.terms, game.cash, 0)
+    venue = SimulatedVenue(ACCOUNT, game.kind, game.instrument, game.terms, Wallet(game.cash), 0)
     market = Misbehaving(SimulatedMarket(game.instrument.id, game.tape, venue, game.opening, alerts), seed, **faults)
     core, ledger = Core(), ListLedger()
     run(core, market, ledger, CheckedVenue(market, ledger))  # laws 4 and 8 are checked at every send
@@ -116,7 +116,7 @@ def make_alert(chance: random.Random, number: int, candles: int) -> TimedAlert:
 
 @given(plays())
 def test_law_1_cash_and_assets_are_what_the_venue_says(play: Play) -> None:
-    assert play.account.cash.get(spec.USDT, 0) == play.venue.cash
+    assert play.account.cash.get(spec.USDT, 0) == play.venue.wallet.cash
     assert play.account.positions.get(play.instrument.id, 0) == play.venue.position
 
 

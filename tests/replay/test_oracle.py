@@ -263,12 +263,14 @@ def test_backtest_agrees_with_the_oracle(case: Case) -> None:
 
 @pytest.mark.parametrize("flip", oracle.FLIPS)
 def test_a_rule_told_wrong_is_noticed(flip: str) -> None:
-    """`find` raises where no example shows a difference."""
+    """By a case told by hand, or else by a random one: `find` raises where none shows a difference."""
 
     def is_noticed(case: Case) -> bool:
         told_wrong = expected(case, flip)
         return told_wrong != expected(case) == observed(case)
 
+    if any(is_noticed(case) for case in TOLD.values()):
+        return
     find(
         cases(),
         is_noticed,

@@ -13,14 +13,16 @@ from domain.signal.alert import MalformedAlertError, parse_alert, plain_symbol
 from domain.signal.commands import OpenSource, ReceiveAlert
 from domain.signal.decider import DECIDER
 from domain.signal.events import AlertReceived, SignalAccepted, SignalDuplicated, SignalMalformed, SignalRefused
-from domain.values import Price
+from domain.values import Price, parse_time
 from tests.conftest import shared_data
 from tests.spec import BTC, Story, given, kinds
 
+NOW = parse_time("2022-01-01T00:05:02Z")
 
-def source() -> Story:
+
+def source(lag_us_max: int | None = None) -> Story:
     story = given(DECIDER)
-    story.when(OpenSource("signals", "dca", BTC))
+    story.when(OpenSource("signals", "dca", BTC, lag_us_max))
     return story
 
 
@@ -30,7 +32,7 @@ def body(**changes: Any) -> str:
 
 
 def verdict(story: Story, text: str) -> Event:
-    received, judged = story.when(ReceiveAlert("signals", text, {BTC: Price(4625000)}))
+    received, judged = story.when(ReceiveAlert("signals", text, NOW, {BTC: Price(4625000)}))
     assert isinstance(received, AlertReceived)
     assert received.body == text
     return judged
@@ -83,6 +85,13 @@ def test_an_id_is_never_taken_for_a_composed_identity() -> None:
     assert isinstance(verdict(story, body(id=composed.alert_id)), SignalAccepted)
 
 
+@pytest.mark.parametrize(("allowed", "kind"), [(1_999_999, "SignalStale"), (2_000_000, "SignalAccepted")])
+def test_an_alert_older_than_its_source_allows_is_stale(allowed: int, kind: str) -> None:
+    story = source(allowed)
+    assert kinds([verdict(story, body())]) == [kind]
+    assert isinstance(verdict(story, body()), SignalDuplicated)
+
+
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "BTC/USDT", "btc-usdt", "BINANCE:BTCUSDT", "BTC_USDT"])
 def test_a_symbol_is_known_in_the_ways_charts_write_it(symbol: str) -> None:
     assert plain_symbol(symbol) == "BTCUSDT"
@@ -127,7 +136,7 @@ def test_what_is_no_alert_says_where(text: str, code: str) -> None:
     st.one_of(st.text(), st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps))
 )
 def test_no_body_is_too_strange_for_a_verdict(text: str) -> None:
-    assert kinds(source().when(ReceiveAlert("signals", text, {})))[0] == "AlertReceived"
+    assert kinds(source().when(ReceiveAlert("signals", text, NOW, {})))[0] == "AlertReceived"
 
 
 def test_bodies_as_users_write_them_parse_or_get_a_named_verdict() -> None:

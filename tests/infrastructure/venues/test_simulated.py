@@ -9,7 +9,7 @@ from domain.account.commands import AcceptReported, CancelRejectReported, Cancel
 from domain.message import Fact
 from domain.ports import CancelOrder, QueryOrder, SubmitOrder
 from domain.values import Time
-from infrastructure.venues.simulated import ENDED_KEPT, SimulatedVenue, Terms
+from infrastructure.venues.simulated import ENDED_KEPT, SimulatedVenue, Terms, Wallet
 from tests.spec import BTC, instrument
 
 FREE = Terms(Decimal(0), Decimal(0))
@@ -18,7 +18,7 @@ FREE = Terms(Decimal(0), Decimal(0))
 def venue(
     cash: int = 10**15, position: int = 10**6, kind: Any = "spot", terms: Terms = FREE, **grid: Any
 ) -> SimulatedVenue:
-    return SimulatedVenue("main", kind, instrument(**grid), terms, cash, position)
+    return SimulatedVenue("main", kind, instrument(**grid), terms, Wallet(cash), position)
 
 
 def send(
@@ -143,7 +143,7 @@ def test_what_cannot_be_paid_at_the_open_is_refused() -> None:
     (report,) = market.candle(Time(7), 10001, 10001, 10001)
     assert isinstance(report, RejectReported)
     assert report.code == "INSUFFICIENT_BALANCE"
-    assert market.cash == 100 * 10**8
+    assert market.wallet.cash == 100 * 10**8
 
 
 def test_a_limit_locks_its_cash_and_one_too_many_is_refused() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.account.events import AccountValued, OrderFilled
-from domain.ports import DeadlineReached, Input, Interest, Mark, Moment, TapeEnded
+from domain.ports import ClockStarted, DeadlineReached, Input, Interest, Mark, Moment, TapeEnded
 from domain.signal.commands import DeliverAlert
 from domain.signal.events import SignalAccepted
 from domain.values import Time, time_text
@@ -119,11 +119,11 @@ def test_moments_come_in_the_order_of_candle_v1() -> None:
             seen += _names(moment)
             if any(isinstance(fact, DeadlineReached) for fact in moment.facts):
                 interest.deadline = Time(START + 100 * MINUTE)
-    assert seen == ["alert", "mark", "deadline", "alert", "mark", "alert", "end"]
+    assert seen == ["clock", "alert", "mark", "deadline", "alert", "mark", "alert", "end"]
 
 
 def _names(moment: Moment) -> list[str]:
-    names = {Mark: "mark", DeadlineReached: "deadline", TapeEnded: "end"}
+    names = {ClockStarted: "clock", Mark: "mark", DeadlineReached: "deadline", TapeEnded: "end"}
     return [
         "alert" if isinstance(fact, Input) and isinstance(fact.message, DeliverAlert) else names[type(fact)]
         for fact in moment.facts

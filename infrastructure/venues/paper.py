@@ -1,0 +1,208 @@
+"""Paper trading: a simulated venue for every account, on markets whose data comes through the inbox.
+
+The inbox's order is the order of things: what was accepted before a candle acts on it. The pushed data is the market's
+clock; before the first of it, the time is that at which a row was received.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from domain.account.commands import DepositCash, DepositPosition
+from domain.account.state import AccountState
+from domain.engine import Core, day_end
+from domain.errors import InputError
+from domain.message import Fact
+from domain.ports import ClockStarted, DeadlineReached, Effect, Input, Interest, Mark, Moment
+from domain.values import Asset, InstrumentId, Price, Time, time_text
+from infrastructure.inbox import Content, InboxRow, MarketCandle, MarketTrade
+from infrastructure.venues.simulated import SimulatedVenue, Terms, Wallet, carry_out
+
+VENUE = "venue"
+Pushed = MarketCandle | MarketTrade
+
+
+class PaperVenue:
+    """The simulated venue of all accounts: one book for each account and instrument, made from the accounts' own state."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._books: dict[tuple[str, InstrumentId], SimulatedVenue] = {}
+        self._wallets: dict[tuple[str, Asset], Wallet] = {}
+
+    def carry_out(self, effect: Effect) -> Sequence[Fact]:
+        """Carry out one effect."""
+        return carry_out(self._book(effect.account, effect.instrument), effect)
+
+    def pushed(self, pushed: Pushed) -> list[Fact]:
+        """All fills of what was pushed."""
+        return self.candle(pushed) if isinstance(pushed, MarketCandle) else self.trade(pushed)
+
+    def candle(self, pushed: MarketCandle) -> list[Fact]:
+        """All fills of a candle, account by account in the order in which they opened."""
+        reports: list[Fact] = []
+        candle = pushed.candle
+        for book in self._books_of(pushed.instrument):
+            reports += book.candle(candle.open_time, candle.open, candle.high, candle.low)
+        return reports
+
+    def trade(self, pushed: MarketTrade) -> list[Fact]:
+        """All fills of a printed trade; each account has the print for itself."""
+        reports: list[Fact] = []
+        for book in self._books_of(pushed.instrument):
+            reports += book.trade(pushed.trade.at, pushed.trade.price, pushed.trade.quantity)
+            book.last = pushed.trade.price
+        return reports
+
+    def deposit(self, account: str) -> None:
+        """Money or holdings came in from outside: the venue has them too."""
+        state: AccountState = self._core.state("account", account)
+        for (owner, asset), wallet in self._wallets.items():
+            if owner == account:
+                wallet.cash = state.cash.get(asset, 0)
+        for (owner, instrument), book in self._books.items():
+            if owner == account:
+                book.position = state.positions.get(instrument, 0)
+
+    def restore(self, prices: Mapping[InstrumentId, Price]) -> None:
+        """Take back every account's working orders from the core, at the last prices."""
+        for account in self._core.keys("account"):
+            state: AccountState = self._core.state("account", account)
+            for instrument in state.listings:
+                book = self._book(account, instrument)
+                book.last = prices.get(instrument)
+                for order in state.orders.values():
+                    if order.instrument == instrument:
+                        book.restore(order)
+
+    def _books_of(self, instrument: InstrumentId) -> list[SimulatedVenue]:
+        keys = [(account, instrument) for account in self._core.keys("account")]
+        return [self._books[key] for key in keys if key in self._books]
+
+    def _book(self, account: str, instrument: InstrumentId) -> SimulatedVenue:
+        book = self._books.get((account, instrument))
+        if book is None:
+            state: AccountState = self._core.state("account", account)
+            listing = state.listings[instrument]
+            quote = listing.instrument.quote
+            wallet = self._wallets.setdefault((account, quote), Wallet(state.cash.get(quote, 0)))
+            terms = Terms(listing.maker_fee, listing.taker_fee, listing.slippage)
+            position = state.positions.get(instrument, 0)
+            book = SimulatedVenue(account, state.kind, listing.instrument, terms, wallet, position)
+            self._books[account, instrument] = book
+        return book
+
+
+class PaperMarket:
+    """Feed and venue of a shard: takes inbox rows one after another, and answers for the venue.
+
+    `take` gives the next row, None when there will be none; `done` is told of each row whose whole cascade is over,
+    `refuse` of each that cannot be taken, and why.
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        take: Callable[[], InboxRow | None],
+        done: Callable[[InboxRow], None],
+        refuse: Callable[[InboxRow, str], None],
+    ) -> None:
+        self.venue = PaperVenue(core)
+        self.row: InboxRow | None = None
+        self._core = core
+        self._take = take
+        self._done = done
+        self._refuse = refuse
+        self._content: Content | None = None
+        self._clock: Time | None = None
+        self._latest: dict[InstrumentId, Time] = {}
+        self._depositor = ""
+
+    def restore(self, latest: Sequence[Pushed]) -> None:
+        """Go on after a restart: the core is restored already; `latest` is the last that each market had."""
+        for pushed in latest:
+            at, price = _print(pushed)
+            self._latest[pushed.instrument] = at
+            self._core.marks[pushed.instrument] = price
+        if self._latest:
+            self._clock = max(self._latest.values())
+            self._core.interest.deadline = day_end(self._clock)
+        self.venue.restore(self._core.marks)
+
+    def next(self, interest: Interest) -> list[Moment] | None:
+        """The next row's moments; a candle after midnight first ends the day."""
+        if self._content is None:
+            if self.row is not None:
+                self._done(self.row)
+            self._content = self._next_content()
+        row, content = self.row, self._content
+        if row is None or content is None:
+            return None
+        if isinstance(content, MarketCandle | MarketTrade):
+            return [self._market(row, content, interest)]
+        self._content = None
+        if isinstance(content, DepositCash | DepositPosition):
+            self._depositor = content.account
+        return [Moment(self._now(row), [Input(row.actor, content)], row.received_at)]
+
+    def _next_content(self) -> Content | None:
+        """The content of the next row that can be taken."""
+        while (row := self._take()) is not None:
+            try:
+                content = row.content()
+                if isinstance(content, MarketCandle | MarketTrade):
+                    self._check(content)
+            except InputError as error:
+                self._refuse(row, str(error))
+            else:
+                self.row = row
+                return content
+        self.row = None
+        return None
+
+    def send(self, effects: list[Effect]) -> list[Moment]:
+        """What the venue answers is known at once."""
+        answers: list[Fact] = []
+        if self._depositor:
+            self.venue.deposit(self._depositor)
+            self._depositor = ""
+        for effect in effects:
+            answers += self.venue.carry_out(effect)
+        assert self.row is not None
+        return [_reported(self._now(self.row), answers)] if answers else []
+
+    def _now(self, row: InboxRow) -> Time:
+        return row.received_at if self._clock is None else self._clock
+
+    def _market(self, row: InboxRow, content: Pushed, interest: Interest) -> Moment:
+        at, price = _print(content)
+        if self._clock is None:
+            self._clock = at
+            return Moment(at, [ClockStarted()], row.received_at)
+        if interest.deadline <= at:
+            self._clock = interest.deadline
+            return Moment(self._clock, [DeadlineReached()], row.received_at)
+        self._latest[content.instrument] = at
+        self._clock = max(self._clock, at)
+        self._content = None
+        moment = _reported(self._clock, self.venue.pushed(content))
+        return Moment(self._clock, [*moment.facts, Mark(content.instrument, price)], row.received_at)
+
+    def _check(self, content: Pushed) -> None:
+        """A market's data comes in the order of its time; a candle comes once."""
+        at, _ = _print(content)
+        latest = self._latest.get(content.instrument)
+        if latest is not None and (at < latest or (at == latest and isinstance(content, MarketCandle))):
+            times = f"has={time_text(latest)}, this={time_text(at)}"
+            raise InputError(f"OUT_OF_ORDER: instrument={content.instrument}, {times}")
+
+
+def _print(pushed: Pushed) -> tuple[Time, Price]:
+    """When and at what price a market has been seen by what was pushed."""
+    if isinstance(pushed, MarketCandle):
+        return pushed.candle.open_time, pushed.candle.close
+    return pushed.trade.at, pushed.trade.price
+
+
+def _reported(at: Time, reports: Sequence[Fact]) -> Moment:
+    facts: list[Any] = [Input(VENUE, report) for report in reports]
+    return Moment(at, facts)

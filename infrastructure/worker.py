@@ -1,0 +1,209 @@
+"""The worker: one shard's loop, in a thread of its own, from the inbox to the log.
+
+What rows cause and what became of them is one transaction, so a row is taken once, whatever crashes. After a failure the
+shard is made anew from its log; a row that the core cannot take is refused by name and passed over.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import psycopg
+
+from domain.engine import Core, run
+from domain.engine_events import EngineStarted
+from domain.errors import ConflictError, StoreError, TruetapeError
+from domain.message import Event, Record
+from domain.values import Time
+from infrastructure.event_store.database import Database
+from infrastructure.event_store.engine_version import engine_version, rules_hash
+from infrastructure.event_store.ledger import ENGINE_STREAM, RULES, PostgresLedger, RunOpening
+from infrastructure.event_store.mapper import RecordMapper, StoredRecord
+from infrastructure.event_store.runs import Run, list_runs, records_of
+from infrastructure.inbox import CHANNEL, Inbox, InboxRow, Outcome, write_outcomes
+from infrastructure.read_models import update_all
+from infrastructure.venues.paper import PaperMarket
+
+LABEL = "paper"
+ROWS = 200
+"""Inbox rows that one transaction takes at most."""
+WAIT_SECONDS = 1.0
+_SHARD_LOCK = 0x7472_7565_0004
+_log = logging.getLogger(__name__)
+
+
+class Shard:
+    """The state of one run in memory, made from its log, and the loop that moves it until the source ends."""
+
+    def __init__(self, database: Database, run_number: int, take: Callable[["Shard"], InboxRow | None]) -> None:
+        self.core = Core()
+        self.waiting: list[StoredRecord] = []
+        self.finished: list[tuple[int, int, str | None]] = []
+        self._database = database
+        self._inbox = Inbox(database)
+        self._mapper = RecordMapper(run_number)
+        for kept in records_of(database, run_number):
+            if kept.stream != ENGINE_STREAM:
+                self.core.restore(kept.decode())
+        self.taken = self._inbox.taken()
+        self.market = PaperMarket(self.core, lambda: take(self), self._finish, self.refuse)
+        self.market.restore(self._inbox.last_prints(self.taken))
+
+    def loop(self) -> None:
+        """Take rows until the source gives none."""
+        run(self.core, self.market, self, self.market)
+
+    def append(self, records: list[Record[Event]]) -> None:
+        """Keep a step's records, encoded, for the transaction that the row belongs to."""
+        self.waiting += map(self._mapper.to_stored_event, records)
+
+    def refuse(self, row: InboxRow, reason: str) -> None:
+        """Pass over a row that cannot be taken."""
+        self.finished.append((row.id, len(self.waiting), reason))
+
+    def commit(self) -> None:
+        """Records and outcomes of every finished row, in one transaction; raises StoreError or ConflictError."""
+        if not self.finished:
+            return
+        if self.waiting:
+            self._database.recorder.insert_events(self.waiting, also=self._write_outcomes)
+        else:
+            with self._database.datastore.transaction(commit=True) as cursor:
+                write_outcomes(cursor.connection, self._outcomes(()))
+        self.taken = self.finished[-1][0]
+        self.waiting, self.finished = [], []
+
+    def _finish(self, row: InboxRow) -> None:
+        self.finished.append((row.id, len(self.waiting), None))
+
+    def _write_outcomes(self, connection: psycopg.Connection[Any], positions: Sequence[int]) -> None:
+        write_outcomes(connection, self._outcomes(positions))
+
+    def _outcomes(self, positions: Sequence[int]) -> list[Outcome]:
+        """Each row's records are those that waited when it was finished and not when the row before it was."""
+        outcomes, start = [], 0
+        for number, end, error in self.finished:
+            if end > start:
+                last = positions[end - 1] + self.waiting[end - 1].events - 1
+                outcomes.append(Outcome(number, positions[start], last, error))
+            else:
+                outcomes.append(Outcome(number, None, None, error))
+            start = end
+        return outcomes
+
+
+class Worker:
+    """The thread that runs the database's paper shard; at most one at a time holds the shard's lock."""
+
+    def __init__(self, database: Database) -> None:
+        self.run = 0
+        self._database = database
+        self._stop = threading.Event()
+        self._rows: deque[InboxRow] = deque()
+        self._refused: dict[int, str] = {}
+        self._thread = threading.Thread(target=self._work, name="truetape-worker", daemon=True)
+        self._lock: psycopg.Connection[Any] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the loop runs."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Take the shard and begin; raises StoreError where another worker has it."""
+        self._lock = psycopg.connect(self._database.url, autocommit=True)
+        row = self._lock.execute("SELECT pg_try_advisory_lock(%s)", [_SHARD_LOCK]).fetchone()
+        if row is None or not row[0]:
+            self._lock.close()
+            raise StoreError("another Truetape worker runs on this database; stop it first")
+        self._lock.execute(f"LISTEN {CHANNEL}")
+        self.run = paper_run(self._database)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish the row in hand, commit, and end."""
+        self._stop.set()
+        self._thread.join()
+        if self._lock is not None:
+            self._lock.close()
+
+    def _work(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._rows.clear()
+                shard = Shard(self._database, self.run, self._take)
+                self._loop(shard)
+            except (TruetapeError, psycopg.Error) as error:
+                _log.warning("the shard starts again from its log: %s", error)
+                self._stop.wait(WAIT_SECONDS)
+
+    def _loop(self, shard: Shard) -> None:
+        """Run the shard; a row that breaks it is remembered, so that the next shard refuses it."""
+        try:
+            shard.loop()
+        except (ConflictError, StoreError):
+            raise
+        except Exception as error:
+            row = shard.market.row
+            if row is None:
+                raise
+            _log.exception("inbox row %d cannot be taken", row.id)
+            self._refused[row.id] = str(error) or type(error).__name__
+            raise TruetapeError(f"inbox row {row.id} cannot be taken: {error}") from error
+
+    def _take(self, shard: Shard) -> InboxRow | None:
+        """The next row; before waiting for more, what is finished is committed and projected."""
+        while True:
+            while self._rows and len(shard.finished) < ROWS:
+                row = self._rows.popleft()
+                reason = self._refused.get(row.id)
+                if reason is None:
+                    return row
+                shard.refuse(row, reason)
+            if shard.finished:
+                shard.commit()
+                update_all(self._database)
+            if self._stop.is_set():
+                return None
+            if not self._rows:
+                self._rows.extend(Inbox(self._database).rows(shard.taken, ROWS))
+            if not self._rows:
+                self._wait()
+
+    def _wait(self) -> None:
+        """Wait for the inbox to say that it has more, or for a while."""
+        assert self._lock is not None
+        for _ in self._lock.notifies(timeout=WAIT_SECONDS, stop_after=1):
+            return
+
+
+def paper_run(database: Database) -> int:
+    """The number of the paper run that goes on; begun where there is none. An engine that has changed says so on it."""
+    runs = [each for each in list_runs(database) if each.mode == "paper" and each.end is None]
+    if not runs:
+        opening = RunOpening(label=LABEL, mode="paper", settings={}, tape_name="inbox", tape_digest=None)
+        return PostgresLedger.begin(database, opening, Time(time.time_ns() // 1000)).run
+    _note_engine(database, runs[-1])
+    return runs[-1].run
+
+
+def _note_engine(database: Database, going_on: Run) -> None:
+    """Append EngineStarted again where the code is not that which wrote the last one."""
+    started = [kept.decode() for kept in records_of(database, going_on.run) if kept.stream == ENGINE_STREAM]
+    now = EngineStarted(engine_version(), rules_hash(), RULES)
+    last = started[-1]
+    if last.events[-1] == now:
+        return
+    version = last.version + len(last.events)
+    record: Record[Event] = Record(ENGINE_STREAM, version, last.at, "engine", None, (now,))
+    database.recorder.insert_events([RecordMapper(going_on.run).to_stored_event(record)])
