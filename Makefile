@@ -37,8 +37,11 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 run: install ## the demo
 	@$(BIN)/truetape demo
 
-test: install ## run the tests (ARGS="-n 2 -k ledger" is passed on)
-	@$(BIN)/python -m pytest $(ARGS)
+up: install ## the server, with a demo account on a market that walks
+	@$(BIN)/truetape up --demo
+
+test: install ## run the tests (ARGS="-k ledger" is passed on)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
 
 check: install ## formatting, lint, types, import contracts
 	@$(BIN)/ruff format --check .

@@ -6,8 +6,8 @@ from typing import Any
 import typer
 from typer.exceptions import Abort, TyperException
 
-from api.commands import backtest, demo, events, market, projections, system, verify
-from api.terminal import EXIT_INTERRUPTED, EXIT_UNABLE, fail
+from api.commands import backtest, demo, events, market, projections, system, up, verify
+from api.terminal import EXIT_CLEAN, EXIT_INTERRUPTED, EXIT_UNABLE, fail
 
 app = typer.Typer(
     name="truetape",
@@ -24,6 +24,7 @@ app.add_typer(projections.app, name="projections")
 app.command("migrate")(system.migrate)
 app.command("doctor")(system.doctor)
 app.command("demo")(demo.demo)
+app.command("up")(up.up)
 
 
 def run_cli(arguments: Sequence[str]) -> int:
@@ -34,6 +35,9 @@ def run_cli(arguments: Sequence[str]) -> int:
         return fail(_usage(error))
     except Abort:
         return EXIT_INTERRUPTED
+    except SystemExit:
+        # Typer's way out where the reader of a page of help has gone.
+        return EXIT_CLEAN
     if not arguments:
         return EXIT_UNABLE
     return code if isinstance(code, int) else 0

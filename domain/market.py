@@ -77,6 +77,8 @@ def make_instrument(
     base, slash, quote = symbol.partition("/")
     if not (slash and base.isalnum() and quote.isalnum()):
         raise InputError(f"instrument {symbol!r} is not BASE/QUOTE, such as BTC/USDT")
+    if base == quote:
+        raise InputError(f"instrument {symbol!r} must be of two assets")
     for name, grid in (("tick", tick), ("step", step)):
         if grid <= 0:
             raise InputError(f"{name} {grid} must be above 0")

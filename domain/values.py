@@ -4,6 +4,7 @@ A quantum is a power of ten, 10^-scale. An instrument fixes the scales of its pr
 cash; so a price off the grid cannot be represented, and sums and comparisons are exact.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -32,6 +33,7 @@ LARGEST = 2**63 - 1
 SCALE_MAX = 18
 POWERS = tuple(10**n for n in range(2 * SCALE_MAX + 1))
 _EXPONENT_MAX = 40
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,6})?")
 _PAISA_ASSETS = frozenset({"INR"})
 
 
@@ -42,6 +44,8 @@ def cash_scale(asset: str) -> int:
 
 def parse_decimal(value: str | int | Decimal) -> Decimal:
     """Read a finite decimal number of sane size; raises AmountError for anything else (NaN, `1e999`, words)."""
+    if isinstance(value, str) and not _NUMBER.fullmatch(value.strip()):
+        raise AmountError(f"{value[:_EXPONENT_MAX]!r} is not a finite decimal number")
     try:
         number = Decimal(value.strip() if isinstance(value, str) else value)
     except InvalidOperation:
@@ -138,6 +142,8 @@ def opposite(side: Side) -> Side:
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+TIME_END = Time((datetime(2200, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND)
+"""The first time that is too late to be meant."""
 
 
 def parse_time(text: str) -> Time:
@@ -148,7 +154,10 @@ def parse_time(text: str) -> Time:
         raise InputError(f"{text!r} is not an ISO 8601 time") from None
     if moment.tzinfo is None:
         raise InputError(f"{text!r} does not say that it is UTC (write 2022-01-01T00:00:00Z)")
-    return Time((moment - _EPOCH) // _MICROSECOND)
+    at = (moment - _EPOCH) // _MICROSECOND
+    if not 0 <= at < TIME_END:
+        raise InputError(f"{text!r} is not between 1970-01-01T00:00:00Z and 2200-01-01T00:00:00Z")
+    return Time(at)
 
 
 def time_text(at: int) -> str:

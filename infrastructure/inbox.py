@@ -144,6 +144,13 @@ class Inbox:
         (row,) = self._read("SELECT coalesce(max(id), 0) FROM outcomes", [])
         return int(row[0])
 
+    def taken_upto(self) -> tuple[int, int]:
+        """The id of the last row that has an outcome, and the position of the last event that rows have caused."""
+        ((number, position),) = self._read(
+            "SELECT coalesce(max(id), 0), coalesce(max(last_position), 0) FROM outcomes", []
+        )
+        return number, position
+
     def outcomes(self, ids: Sequence[int]) -> dict[int, Outcome]:
         """The outcomes there are of these rows."""
         statement = "SELECT id, first_position, last_position, error FROM outcomes WHERE id = ANY(%s)"

@@ -119,6 +119,11 @@ def _access_to(row_type: type[Row], schema: str) -> Access:
     )
 
 
+def _storable(value: Any) -> Any:
+    """Postgres's text has no NUL; the log keeps it, a row shows that something was there."""
+    return value.replace("\x00", "\ufffd") if isinstance(value, str) and "\x00" in value else value
+
+
 class PostgresRows:
     """The rows of one run in Postgres: read when first asked for, written once by `flush`.
 
@@ -153,7 +158,10 @@ class PostgresRows:
     def flush(self) -> None:
         """Write every changed row, each table in one statement."""
         for row_type, rows in self._changed.items():
-            columns = [list(column) for column in zip(*map(msgspec.structs.astuple, rows.values()), strict=True)]
+            columns = [
+                [_storable(value) for value in column]
+                for column in zip(*map(msgspec.structs.astuple, rows.values()), strict=True)
+            ]
             self._cursor.execute(_access_to(row_type, self._schema).upsert, [self._run, *columns])
         for row_type, known in self._known.items():
             if len(known) > self._kept_rows:

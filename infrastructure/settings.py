@@ -4,11 +4,12 @@ pydantic is heavy: import this module where settings are needed, not at the top 
 """
 
 import os
+import re
 import tomllib
 from pathlib import Path
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -21,6 +22,7 @@ from domain.errors import InputError
 
 PREFIX = "TRUETAPE_"
 FILE = "truetape.toml"
+_CONNECTION = re.compile(r"postgres(ql)?://|\s*[a-z_]+\s*=")
 
 
 def home_folder() -> Path:
@@ -31,12 +33,22 @@ def home_folder() -> Path:
 
 
 class Settings(BaseSettings):
-    """What this installation is told: where its data lives and which database it uses; None is the embedded one."""
+    """What this installation is told: where its data lives, its database (None is the embedded one), where it listens."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
     home: Path = Field(default_factory=home_folder)
     database_url: SecretStr | None = None
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_a_url(cls, url: SecretStr | None) -> SecretStr | None:
+        """Said without the value: it may hold a password."""
+        if url is not None and not _CONNECTION.match(url.get_secret_value()):
+            raise ValueError("it must begin with postgresql://, or be keys and values such as host=... dbname=...")
+        return url
 
     @classmethod
     def settings_customise_sources(
@@ -54,6 +66,8 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """Read the settings; raises InputError that names the key or variable and what is allowed."""
     _check_environment()
+    if home_folder().exists() and not home_folder().is_dir():
+        raise InputError(f"the data folder {home_folder()} is not a folder; see TRUETAPE_HOME")
     path = home_folder() / FILE
     _check_file(path)
     try:

@@ -172,13 +172,20 @@ class Worker:
                 shard.refuse(row, reason)
             if shard.finished:
                 shard.commit()
-                update_all(self._database)
+                self._project()
             if self._stop.is_set():
                 return None
             if not self._rows:
                 self._rows.extend(Inbox(self._database).rows(shard.taken, ROWS))
             if not self._rows:
                 self._wait()
+
+    def _project(self) -> None:
+        """Bring the read models up to date. One that cannot go on says so and stops alone: trading does not."""
+        try:
+            update_all(self._database)
+        except StoreError as error:
+            _log.error("read models are behind: %s", error)
 
     def _wait(self) -> None:
         """Wait for the inbox to say that it has more, or for a while."""

@@ -1,10 +1,11 @@
 """Folds of events into keyed rows, which do not know where the rows live."""
 
 from projections.alerts import ALERTS
+from projections.bots import BOTS
 from projections.fills import FILLS
 from projections.orders import ORDERS
 from projections.portfolio import PORTFOLIO
 from projections.position_groups import POSITION_GROUPS
 from projections.rows import Projection
 
-PROJECTIONS: tuple[Projection, ...] = (ALERTS, ORDERS, FILLS, POSITION_GROUPS, PORTFOLIO)
+PROJECTIONS: tuple[Projection, ...] = (BOTS, ALERTS, ORDERS, FILLS, POSITION_GROUPS, PORTFOLIO)

@@ -89,8 +89,9 @@ class MemoryRows:
 
 @cache
 def key_getter(row_type: type[Row]) -> Callable[[Row], Key]:
-    """Take a row's key; keys have two fields or more."""
-    return attrgetter(*row_type.key)
+    """Take a row's key, as a tuple."""
+    fields = attrgetter(*row_type.key)
+    return fields if len(row_type.key) > 1 else lambda row: (fields(row),)
 
 
 def need(rows: Rows, row_type: type[R], *key: str | int) -> R:

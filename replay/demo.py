@@ -1,8 +1,8 @@
 """A seeded market and seeded alerts, so that everything can be tried without data or network."""
 
 import random
-from collections.abc import Iterator
 from decimal import Decimal
+from itertools import islice
 
 import msgspec
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from domain.bot.settings import GroupSettings, LegSettings
 from domain.market import make_instrument
 from domain.values import Time, decimal_text, parse_time, time_text
+from infrastructure.market_data.random_walk import walk
 from infrastructure.market_data.tape import COLUMNS, Tape, make_tape
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import TimedAlert
@@ -20,28 +21,16 @@ START = parse_time("2026-01-01T00:00:00Z")
 SYMBOL = "BTC/USDT"
 PRICE_SCALE = 2
 _FIRST = 9_000_000
-_LOWEST = 100_000
 
 
 def demo_tape(days: int, seed: int) -> Tape:
     """One-minute candles of a random walk that is drawn back to where it began."""
     chance = random.Random(seed)  # noqa: S311  (a market to look at, not a secret)
-    rows = [(START + index * MINUTE, *candle) for index, candle in enumerate(_walk(chance, days * 1440))]
+    candles = islice(walk(chance, _FIRST, _FIRST), days * 1440)
+    rows = [(START + index * MINUTE, *candle) for index, candle in enumerate(candles)]
     table = np.array(rows, dtype=np.int64)
     columns = {name: np.ascontiguousarray(table[:, index]) for index, name in enumerate(COLUMNS)}
     return make_tape(columns, PRICE_SCALE, 0, MINUTE, SYMBOL)
-
-
-def _walk(chance: random.Random, count: int) -> Iterator[tuple[int, int, int, int, int]]:
-    """(open, high, low, close, volume) of each candle, in quanta."""
-    price = _FIRST
-    for _ in range(count):
-        drift = (_FIRST - price) // 4000
-        close = max(_LOWEST, price + drift + chance.randint(-8000, 8000))
-        high = max(price, close) + chance.randint(0, 4000)
-        low = max(_LOWEST // 2, min(price, close) - chance.randint(0, 4000))
-        yield price, high, low, close, chance.randint(1, 90)
-        price = close
 
 
 def demo_alerts(tape: Tape, count: int, seed: int) -> list[TimedAlert]:

@@ -4,7 +4,8 @@ The rerun takes what came from outside (commands, alerts) from the log and every
 so a decision or a fill that is missing, added or altered shows. Bytes that are not what was hashed are named first.
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,9 +21,11 @@ from infrastructure.event_store.engine_version import rules_hash
 from infrastructure.event_store.ledger import ENGINE_STREAM
 from infrastructure.event_store.readable import Reader
 from infrastructure.event_store.runs import KeptRecord, Run, records_of
+from infrastructure.inbox import Inbox
 from infrastructure.market_data.tape import Tape
 from replay.backtest import Game, play
 from replay.facts import facts_of
+from replay.paper import play_inbox
 
 DivergenceClass = Literal["tampered", "code", "signal", "config", "risk", "pricing", "fill", "missing", "added"]
 
@@ -74,16 +77,15 @@ class _BrokeOff(Exception):  # noqa: N818  (not an error: the run was interrupte
 
 
 def verify(database: Database, home: Path, run: Run) -> Verdict:
-    """Verify one kept run; raises MissingError where its tape is gone."""
-    if run.tape_digest is None:
-        raise MissingError(f"run {run.run} names no market tape, so it cannot be run again")
-    tape = Tape.find_by_digest(home, run.tape_digest)
-    log = _Log(database, run)
+    """Verify one kept run; raises MissingError where its tape is gone. The tape of a paper run is the inbox."""
+    rerun, log = _rerun(database, home, run)
     ledger = _Comparison(run, log)
-    status: Literal["same", "interrupted", "diverged"] = "interrupted" if run.end is None else "same"
+    status: Literal["same", "interrupted", "diverged"] = "same"
+    if run.end is None and run.mode == "backtest":
+        status = "interrupted"
     divergence: Divergence | None = None
     try:
-        play(_game(log, run, tape), ledger)
+        rerun(ledger)
         ledger.finish()
     except _BrokeOff:
         status = "interrupted"
@@ -94,6 +96,24 @@ def verify(database: Database, home: Path, run: Run) -> Verdict:
     except Exception as error:  # noqa: BLE001  (a log that the loop cannot run again is what verify looks for)
         status, divergence = "diverged", _blame_code(run, _failed(ledger, error))
     return Verdict(run.run, run.label, status, ledger.digest.records, ledger.digest.hexdigest(), divergence)
+
+
+def _rerun(database: Database, home: Path, run: Run) -> tuple[Callable[["_Comparison"], object], "_Log"]:
+    """How to run it again, and what of its log to hold that against."""
+    if run.mode == "paper":
+        upto, position = Inbox(database).taken_upto()
+        paper_log = _Log(database, run, position)
+
+        def play_again(ledger: "_Comparison") -> None:
+            deque(paper_log.checked(), maxlen=0)  # every record's bytes are looked at first
+            play_inbox(database, ledger, upto)
+
+        return play_again, paper_log
+    if run.tape_digest is None:
+        raise MissingError(f"run {run.run} names no market tape, so it cannot be run again")
+    tape = Tape.find_by_digest(home, run.tape_digest)
+    log = _Log(database, run)
+    return lambda ledger: play(_game(log, run, tape), ledger), log
 
 
 def _failed(ledger: "_Comparison", error: Exception) -> Divergence:
@@ -115,23 +135,26 @@ def _game(log: "_Log", run: Run, tape: Tape) -> Game:
 
 
 class _Log:
-    """A run's records as verify reads them, twice: what is written between the two readings counts in neither."""
+    """A run's records as verify reads them, twice: what is written between the two readings counts in neither.
 
-    def __init__(self, database: Database, run: Run) -> None:
+    Of a run that goes on, nothing after position `upto` counts.
+    """
+
+    def __init__(self, database: Database, run: Run, upto: int | None = None) -> None:
         self._database = database
         self._run = run
+        self._upto = upto
         self._first = self._last = 0
 
     def checked(self) -> Iterator[Record[Event]]:
         """The records that the engine decided, each found to be what was written, after the one that names the engine."""
         for kept in records_of(self._database, self._run.run):
+            if self._upto is not None and kept.position > self._upto and self._first:
+                return
             record = _decoded(kept)
             if not self._first:
                 self._first = kept.position
                 self._check_engine(kept, record)
-            elif record.stream == ENGINE_STREAM:
-                message = f"a second start of the engine at position {kept.position}"
-                raise _Parted(Divergence(kept.position, "added", message, _first_line(kept)))
             else:
                 yield record
             self._last = kept.position
@@ -141,7 +164,9 @@ class _Log:
         for kept in records_of(self._database, self._run.run, after=self._first):
             if kept.position > self._last:
                 return
-            yield kept
+            # A run that goes on after an upgrade has an engine that says so among its records.
+            if kept.stream != ENGINE_STREAM or self._run.mode == "backtest":
+                yield kept
 
     def _check_engine(self, kept: KeptRecord, record: Record[Event]) -> None:
         run, event = self._run, record.events[0]
@@ -202,9 +227,10 @@ class _Comparison:
             raise _Parted(Divergence(None, "tampered", "the run's recorded counts are not those of its records"))
 
     def _ended_early(self, record: Record[Event], index: int) -> None:
-        if self._run.end is None and index == 0:
+        broken_off = self._run.end is None and self._run.mode == "backtest"
+        if broken_off and index == 0:
             raise _BrokeOff
-        what = "in the middle of an input" if self._run.end is None else "before the rerun does"
+        what = "in the middle of an input" if broken_off else "before the rerun does"
         line = next(self._rerun.lines(record))
         raise _Parted(Divergence(None, "missing", f"the log ends {what}", None, line))
 

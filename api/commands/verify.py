@@ -60,7 +60,8 @@ def _say(verdict: dict[str, Any]) -> None:
             console.print(f"{name}: cannot be verified: {verdict['reason']}", soft_wrap=True)
         case _:
             divergence = verdict["divergence"]
-            console.print(f"{name}: DIVERGED ({divergence['kind']}) after {verdict['records']:,} records")
+            after = f" after {verdict['records']:,} records" if verdict["records"] else ""
+            console.print(f"{name}: DIVERGED ({divergence['kind']}){after}")
             console.print(f"  {printable(divergence['message'])}", soft_wrap=True)
             for side in ("recorded", "rerun"):
                 if divergence[side] is not None:

@@ -184,6 +184,8 @@ def value(state: AccountState, command: c.ValueAccount) -> Events:
         instrument = state.listings[name].instrument
         worth = instrument.notional(command.marks[name], state.positions[name])
         equity[instrument.quote] = equity.get(instrument.quote, 0) + worth
+    if any(not -LARGEST <= cash <= LARGEST for cash in equity.values()):
+        return ()  # a price so wild that the amount cannot be written
     marks = tuple((name, command.marks[name]) for name in held)
     return (e.AccountValued(command.account, marks, tuple((asset, Cash(sum_)) for asset, sum_ in equity.items())),)
 

@@ -33,7 +33,9 @@ class GroupSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 def check_settings(settings: GroupSettings) -> GroupSettings:
     """Return the settings if they make sense, else raise InputError naming the key and what is allowed."""
-    _require(_finite(settings.capital) and settings.capital > 0, "capital", settings.capital, "above 0")
+    _require(
+        _finite(settings.capital) and settings.capital > 0, "capital", settings.capital, "above 0, of at most 20 digits"
+    )
     _require(settings.max_pyramids == 1, "max_pyramids", settings.max_pyramids, "1")
     _require(bool(settings.legs), "legs", "[]", "at least one leg")
     for index, leg in enumerate(settings.legs):

@@ -1,7 +1,11 @@
 """The tapes of an installation: imported once, kept under a name, found again by name, digest or source."""
 
+import fcntl
 import hashlib
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -64,9 +68,10 @@ def import_cached(path: Path, home: Path, name: str | None = None, instrument: s
         return known
     tape = candles_from(path, raw, instrument=instrument) if known is None else known.load()
     tape = replace(tape, instrument=instrument or tape.instrument)
-    stored = _store(tape, home, name, path)
-    with written_whole(origin) as part:
-        part.write_bytes(msgspec.json.encode(_Origin(IMPORTER, FORMAT, tape.digest)))
+    with _alone(home):
+        stored = _store(tape, home, name, path)
+        with written_whole(origin) as part:
+            part.write_bytes(msgspec.json.encode(_Origin(IMPORTER, FORMAT, tape.digest)))
     return stored
 
 
@@ -88,6 +93,21 @@ def list_tapes(home: Path) -> list[Stored | Damaged]:
         except (InputError, MissingError) as error:
             found.append(Damaged(path.stem, path, str(error)))
     return found
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One tape is put on the shelf at a time, so that two files of one name do not both find it free."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        lock = os.open(home, os.O_RDONLY)
+    except OSError as error:
+        raise InputError(f"{home} cannot be used: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _known(origin: Path, home: Path, source: Path) -> Stored | None:

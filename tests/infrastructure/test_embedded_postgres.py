@@ -10,7 +10,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 import psycopg
 import pytest
 
-from domain.errors import StoreError
+from domain.errors import InputError, StoreError
 from infrastructure.database import migrate_database, open_database
 from infrastructure.embedded_postgres import SUPERUSER, EmbeddedPostgres
 from infrastructure.event_store.database import connect
@@ -294,5 +294,5 @@ def test_a_database_that_cannot_be_reached(home: Path, monkeypatch: pytest.Monke
 
 def test_a_url_that_is_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUETAPE_DATABASE_URL", "my database")
-    with pytest.raises(StoreError, match="see TRUETAPE_DATABASE_URL"):
-        open_database(load_settings())
+    with pytest.raises(InputError, match=r"database_url.* must begin with postgresql://"):
+        load_settings()

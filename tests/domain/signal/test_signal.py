@@ -105,7 +105,11 @@ def test_a_symbol_is_known_in_the_ways_charts_write_it(symbol: str) -> None:
         ("buy BTCUSDT", "NOT_JSON"),
         ("{'action': 'buy'}", "NOT_JSON"),
         ("[1]", "NOT_AN_OBJECT"),
-        ("[" * 100_000, "NOT_JSON"),
+        ("[" * 100, "NOT_JSON"),
+        ("[" * 101, "TOO_NESTED"),
+        (body(time="0001-01-01T00:00:00+23:59"), "TIME_INVALID"),
+        ("1" * 5000, "NOT_AN_OBJECT"),
+        (body(price="1_000"), "PRICE_INVALID"),
         ('{"price": NaN}', "NUMBER_NOT_FINITE"),
         (body(price="NaN"), "PRICE_INVALID"),
         (body(price="inf"), "PRICE_INVALID"),
@@ -147,4 +151,12 @@ def test_bodies_as_users_write_them_parse_or_get_a_named_verdict() -> None:
             parse_alert(json.loads(line)["body"])
         except MalformedAlertError as error:
             codes.add(error.code)
-    assert codes <= {"NOT_JSON", "FIELD_MISSING", "FIELD_INVALID", "TIME_INVALID", "PRICE_INVALID", "ACTION_UNKNOWN"}
+    assert codes <= {
+        "NOT_JSON",
+        "FIELD_MISSING",
+        "FIELD_INVALID",
+        "TIME_INVALID",
+        "PRICE_INVALID",
+        "ACTION_UNKNOWN",
+        "TOO_NESTED",
+    }

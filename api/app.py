@@ -1,0 +1,157 @@
+"""The HTTP application: what it is made of, and in which order a request meets it."""
+
+import importlib
+import logging
+import pkgutil
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+
+from anyio import to_thread
+from fastapi import APIRouter, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse
+from starlette.middleware import Middleware
+
+from api import routes
+from api.limits import WEBHOOK_PER_MINUTE, Limits
+from api.problems import BodyLimit, CatchEverything, Problem, add_problem_handlers, problem, responses
+from api.routes.webhooks import deliveries
+from api.security import AccessTokens, TokenFilter
+from api.webhooks import KnownWebhooks
+from domain.errors import StoreError
+from infrastructure.access import Access, transaction
+from infrastructure.event_store.database import Database
+from infrastructure.event_store.engine_version import engine_version
+from infrastructure.inbox_gate import InboxGate
+from infrastructure.master_key import load_master_key
+from infrastructure.settings import Settings
+from infrastructure.webhook_keys import Webhooks
+
+PREFIX = "/api/v1"
+BODY_MAX = 1 << 20
+"""Bytes."""
+WEBHOOK_BODY_MAX = 64 << 10
+_WEBHOOKS = "/webhooks/"
+
+
+def create_app(
+    database: Database,
+    settings: Settings,
+    *,
+    origins: Sequence[str] = (),
+    worker_alive: Callable[[], bool] = lambda: True,
+    webhook_per_minute: int = WEBHOOK_PER_MINUTE,
+) -> FastAPI:
+    """The application on an open database.
+
+    `origins` are the web origins that browsers may call from; `worker_alive` says whether the inbox is being taken;
+    `webhook_per_minute` is how many deliveries one webhook may make.
+    """
+    key = load_master_key(settings.home)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        _hide_tokens_in_logs()
+        async with InboxGate(database.url) as gate:
+            app.state.gate = gate
+            yield
+
+    app = FastAPI(
+        title="Truetape",
+        version=engine_version(),
+        description="A trading engine whose only state is a log of immutable events.",
+        lifespan=lifespan,
+        openapi_url=f"{PREFIX}/openapi.json",
+        docs_url=f"{PREFIX}/docs",
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        middleware=_middleware(origins),
+    )
+    app.state.database = database
+    app.state.settings = settings
+    app.state.master_key = key
+    app.state.access = Access(database)
+    app.state.tokens = AccessTokens(key)
+    app.state.limits = Limits(webhook_per_minute)
+    app.state.webhooks = KnownWebhooks(Webhooks(database, key))
+    add_problem_handlers(app)
+    app.include_router(_health(database, worker_alive))
+    for router in _routers():
+        app.include_router(router, prefix=PREFIX)
+    # Alerts name their path for years, so it stands outside the version as well.
+    app.include_router(deliveries)
+    app.include_router(deliveries, prefix=PREFIX, include_in_schema=False)
+    _describe_problems(app)
+    return app
+
+
+def _middleware(origins: Sequence[str]) -> list[Middleware]:
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=list(origins),
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key"],
+        expose_headers=["Retry-After"],
+        max_age=600,
+    )
+    limit = Middleware(
+        BodyLimit, bytes_max=BODY_MAX, of_prefix={_WEBHOOKS: WEBHOOK_BODY_MAX, PREFIX + _WEBHOOKS: WEBHOOK_BODY_MAX}
+    )
+    return [Middleware(CatchEverything), *([cors] if origins else []), limit]
+
+
+def _routers() -> Iterator[APIRouter]:
+    """Every resource in `api/routes/`, by name."""
+    for module in sorted(pkgutil.iter_modules(routes.__path__), key=lambda each: each.name):
+        router = getattr(importlib.import_module(f"{routes.__name__}.{module.name}"), "router", None)
+        if isinstance(router, APIRouter):
+            yield router
+
+
+def _health(database: Database, worker_alive: Callable[[], bool]) -> APIRouter:
+    router = APIRouter(prefix="/health", tags=["health"])
+
+    @router.get("/live", summary="The process answers")
+    async def live() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/ready", summary="The database answers and the worker works", responses=responses())
+    async def ready() -> JSONResponse:
+        try:
+            await to_thread.run_sync(_ask, database)
+        except StoreError:
+            return problem(503, "DATABASE_UNAVAILABLE", "the database does not answer")
+        if not worker_alive():
+            return problem(503, "WORKER_STOPPED", "no worker takes the inbox")
+        return JSONResponse({"status": "ok"})
+
+    return router
+
+
+def _ask(database: Database) -> None:
+    with transaction(database, "the database") as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _describe_problems(app: FastAPI) -> None:
+    """Add the form of problem documents to the OpenAPI description, where the routes point to it."""
+    describe = app.openapi
+
+    def described() -> dict[str, object]:
+        document = describe()
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        if "Problem" not in schemas:
+            schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(schema.pop("$defs", {}))
+            schemas["Problem"] = schema
+        return document
+
+    app.openapi = described  # type: ignore[method-assign]  # as FastAPI's documentation extends it
+
+
+def _hide_tokens_in_logs() -> None:
+    """Whatever the server logs of a request goes through a filter; each handler once."""
+    for name in ("uvicorn.access", "uvicorn.error", "truetape.api"):
+        logger = logging.getLogger(name)
+        if not any(isinstance(each, TokenFilter) for each in logger.filters):
+            logger.addFilter(TokenFilter())

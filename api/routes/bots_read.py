@@ -1,0 +1,148 @@
+"""Bots: what each is, what it is doing, what it has made."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from api.dependencies import VIEWER
+from api.problems import responses
+from api.reads import Amounts, AskedList, AskedOne, Listing, Name, Order, Point, filters, point
+from api.routes.accounts_read import Halt, halt_of
+from api.routes.pnl import held
+from domain.bot.settings import Entry, WhenFlat
+from domain.errors import MissingError
+from domain.values import time_text
+from infrastructure.row_queries import Page
+from infrastructure.row_views import View
+from projections.bots import BotRow, BotStatus, HaltRow, SourceRow, settings_of
+from projections.positions import PoolRow
+
+router = APIRouter(tags=["bots"], dependencies=[VIEWER])
+_ORDER = Order("bots", BotRow, ("bot",))
+
+
+class LegView(BaseModel):
+    """One leg of the settings, in percent."""
+
+    gap_pct: str = Field(examples=["-0.5"])
+    weight_pct: str = Field(examples=["60"])
+    take_profit_pct: str = Field(examples=["1"])
+
+
+class SettingsView(BaseModel):
+    """The group settings in force for the next group."""
+
+    capital: str = Field(examples=["1000"])
+    legs: list[LegView]
+    entry: Entry
+    max_pyramids: int
+    when_flat: WhenFlat
+
+
+class ResultView(BaseModel):
+    """Profit and loss of all its groups; `realized` is before fees, `unrealized` at the last price on the log."""
+
+    asset: str = Field(examples=["USDT"])
+    realized: str = Field(examples=["12.5"])
+    unrealized: str = Field(examples=["-0.75"])
+    fees: str = Field(examples=["1.2"])
+
+
+class BotView(BaseModel):
+    """A bot; `groups` counts what it has opened, `live_group` is the one that is not over, `sources` send it alerts."""
+
+    bot: str = Field(examples=["dca"])
+    account: str = Field(examples=["main"])
+    strategy: str = Field(examples=["dca_signals"])
+    instrument: str = Field(examples=["BTC/USDT"])
+    status: BotStatus
+    halt: Halt | None
+    settings: SettingsView
+    groups: int
+    live_group: int | None
+    sources: list[str]
+    pnl: ResultView
+    created_at: str
+    updated_at: str
+
+
+class BotAnswer(BotView):
+    """A bot, and what position that is true at."""
+
+    as_of: Point
+
+
+@router.get("/bots", summary="List the bots by name", responses=responses())
+def list_bots(
+    asked: AskedList,
+    account: Annotated[Name | None, Query()] = None,
+    status: Annotated[BotStatus | None, Query()] = None,
+) -> Listing[BotView]:
+    with asked.view(BotRow, PoolRow) as view:
+        found = view.rows.some(BotRow, filters(account=account, status=status), asked.page(_ORDER))
+        described = _Described(view, found[: asked.limit])
+        return asked.listing(view, _ORDER, found, described.view, lambda row: (row.bot,))
+
+
+@router.get("/bots/{bot}", summary="One bot", responses=responses(404))
+def read_bot(bot: Name, asked: AskedOne) -> BotAnswer:
+    with asked.view(BotRow, PoolRow) as view:
+        row = view.rows.one(BotRow, bot)
+        if row is None:
+            raise MissingError(f"there is no bot {bot!r}")
+        return BotAnswer(**_Described(view, [row]).view(row).model_dump(), as_of=point(view))
+
+
+class _Described:
+    """What is said of some bots besides their rows."""
+
+    def __init__(self, view: View, bots: Sequence[BotRow]) -> None:
+        names = tuple(row.bot for row in bots)
+        by = Page(("account", "instrument", "bot"))
+        self._amounts = Amounts(view)
+        self._booked = {row[:3]: row[3:] for row in view.rows.sums(PoolRow, ("realized", "fees"), {"bot": names}, by)}
+        self._unrealized: dict[tuple[str, ...], int] = {}
+        for pool, _, unrealized in held(view, self._amounts, {"bot": names}):
+            owner = (pool.account, pool.instrument, pool.bot)
+            self._unrealized[owner] = self._unrealized.get(owner, 0) + unrealized
+        self._halts = {(row.account, row.bot): row for row in view.rows.some(HaltRow, {"bot": names})}
+        self._sources: dict[str, list[str]] = {}
+        for source in view.rows.some(SourceRow, {"bot": names}):
+            self._sources.setdefault(source.bot, []).append(source.source)
+
+    def view(self, row: BotRow) -> BotView:
+        key = (row.account, row.instrument, row.bot)
+        listed = self._amounts.instrument(row.account, row.instrument)
+        realized, fees = self._booked.get(key, (0, 0))
+        return BotView(
+            bot=row.bot,
+            account=row.account,
+            strategy=row.strategy,
+            instrument=row.instrument,
+            status=row.status,
+            halt=halt_of(self._halts.get((row.account, row.bot))),
+            settings=_settings(row),
+            groups=row.groups,
+            live_group=row.live or None,
+            sources=self._sources.get(row.bot, []),
+            pnl=ResultView(
+                asset=listed.quote,
+                realized=listed.cash_text(realized),
+                unrealized=listed.cash_text(self._unrealized.get(key, 0)),
+                fees=listed.cash_text(fees),
+            ),
+            created_at=time_text(row.created_at),
+            updated_at=time_text(row.updated_at),
+        )
+
+
+def _settings(row: BotRow) -> SettingsView:
+    settings = settings_of(row)
+    plain = msgspec.to_builtins(settings)
+    legs = [
+        LegView(**{name: f"{value:f}" for name, value in msgspec.structs.asdict(leg).items()}) for leg in settings.legs
+    ]
+    return SettingsView(**{**plain, "capital": f"{settings.capital:f}", "legs": legs})

@@ -1,0 +1,59 @@
+"""The portfolio: each account's books in each asset."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from api.dependencies import VIEWER
+from api.problems import responses
+from api.reads import AskedList, Listing, Name, Order, cash_text, filters
+from infrastructure.row_queries import Page
+from projections.portfolio import BalanceRow
+from projections.profit_and_loss import ProfitRow
+
+router = APIRouter(tags=["portfolio"], dependencies=[VIEWER])
+_ORDER = Order("portfolio", BalanceRow, ("account", "asset"))
+
+
+class BalanceView(BaseModel):
+    """An account's books in one asset: equity = cash + positions_value = deposited + realized + unrealized - fees."""
+
+    account: str = Field(examples=["main"])
+    asset: str = Field(examples=["USDT"])
+    deposited: str = Field(examples=["10000"])
+    cash: str = Field(examples=["9306.2425"])
+    positions_value: str
+    realized: str
+    unrealized: str
+    fees: str
+    equity: str = Field(examples=["10012.5"])
+
+
+@router.get("/portfolio", summary="List balances by account and asset", responses=responses())
+def list_balances(asked: AskedList, account: Annotated[Name | None, Query()] = None) -> Listing[BalanceView]:
+    where = filters(account=account)
+    with asked.view(BalanceRow) as view:
+        by = Page(("account", "asset"))
+        booked = {row[:2]: row[2:] for row in view.rows.sums(ProfitRow, ("realized", "fees"), where, by)}
+
+        def render(row: BalanceRow) -> BalanceView:
+            realized, fees = booked.get((row.account, row.asset), (0, 0))
+            return BalanceView(
+                **balance_fields(row), realized=cash_text(row.asset, realized), fees=cash_text(row.asset, fees)
+            )
+
+        return asked.rows(view, _ORDER, BalanceRow, where, render)
+
+
+def balance_fields(row: BalanceRow) -> dict[str, str]:
+    """The amounts of a balance's own row."""
+    return {
+        "account": row.account,
+        "asset": row.asset,
+        "deposited": cash_text(row.asset, row.deposited),
+        "cash": cash_text(row.asset, row.cash),
+        "positions_value": cash_text(row.asset, row.positions_value),
+        "unrealized": cash_text(row.asset, row.unrealized),
+        "equity": cash_text(row.asset, row.equity),
+    }

@@ -1,0 +1,61 @@
+"""Positions: what each account holds of each instrument."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from api.dependencies import VIEWER
+from api.problems import responses
+from api.reads import Amounts, AskedList, Listing, Name, Order, filters
+from domain.market import Instrument
+from infrastructure.row_queries import Unequal
+from projections.positions import PositionRow
+
+router = APIRouter(tags=["positions"], dependencies=[VIEWER])
+_ORDER = Order("positions", PositionRow, ("account", "instrument"))
+
+
+class PositionView(BaseModel):
+    """A position, signed; `value` and `unrealized` at `mark`, the last price on the log, without one at cost."""
+
+    account: str = Field(examples=["main"])
+    instrument: str = Field(examples=["BTC/USDT"])
+    quantity: str = Field(examples=["0.015"])
+    cost: str = Field(examples=["693.7575"])
+    mark: str | None = Field(examples=["46300"])
+    value: str
+    unrealized: str
+    asset: str = Field(examples=["USDT"], description="What cost, value and profit are in.")
+
+
+@router.get("/positions", summary="List positions by account and instrument", responses=responses())
+def list_positions(
+    asked: AskedList,
+    account: Annotated[Name | None, Query()] = None,
+    instrument: Annotated[Name | None, Query()] = None,
+    held: Annotated[bool, Query(description="Only those that are not flat.")] = False,
+) -> Listing[PositionView]:
+    where = filters(account=account, instrument=instrument, quantity=Unequal(0) if held else None)
+    with asked.view(PositionRow) as view:
+        amounts = Amounts(view)
+        return asked.rows(
+            view,
+            _ORDER,
+            PositionRow,
+            where,
+            lambda row: position_view(row, amounts.instrument(row.account, row.instrument)),
+        )
+
+
+def position_view(row: PositionRow, listed: Instrument) -> PositionView:
+    return PositionView(
+        account=row.account,
+        instrument=row.instrument,
+        quantity=listed.size_text(row.quantity),
+        cost=listed.cash_text(row.cost),
+        mark=None if row.mark is None else listed.price_text(row.mark),
+        value=listed.cash_text(row.cost + row.unrealized),
+        unrealized=listed.cash_text(row.unrealized),
+        asset=listed.quote,
+    )

