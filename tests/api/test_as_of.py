@@ -35,8 +35,8 @@ def test_as_of_is_what_was_said_then(api: Api, database: Database) -> None:
     happened = records(candles=40, alerts=15)
     ledger = PostgresLedger.begin(database, RunOpening("test", "paper", {}), Time(1), 1)
     said: dict[int, dict[str, Any]] = {}
-    for start in range(0, len(happened), 17):
-        ledger.append(happened[start : start + 17])
+    for start in range(0, len(happened), 7):
+        ledger.append(happened[start : start + 7])
         ledger.flush()
         update_all(database)
         now = everything(api)
