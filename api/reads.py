@@ -108,7 +108,7 @@ AsOfText = Annotated[
     Query(
         max_length=64,
         description="The answer as it was at a position of the log, or at an ISO 8601 time. It is folded from the log up "
-        "to there, some 10 microseconds an event; without it the answer is read from stored rows.",
+        "to there, some 15 microseconds an event; without it the answer is read from stored rows.",
         examples=["4711", "2026-01-31T09:30:00Z"],
     ),
 ]
@@ -195,10 +195,6 @@ class Amounts:
     def fee(self, instrument: Instrument, asset: str, fee: int) -> str:
         """A fee in quanta of its own asset: size quanta where that is the base."""
         return decimal_text(fee, instrument.size_scale if asset == instrument.base else cash_scale(asset))
-
-
-def cash_text(asset: str, cash: int) -> str:
-    return decimal_text(cash, cash_scale(asset))
 
 
 def time_or_none(at: int | None) -> str | None:

@@ -1,6 +1,6 @@
 """The events of one run, readable, a page at a time from anywhere in the log."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -68,27 +68,26 @@ class LogReader:
 
     def lines(self, position: int, record: Record[Event]) -> Iterator[Line]:
         """The events of a record at a position."""
-        self._learn_streams(record)
+        self.prepare([record])
         for offset, line in enumerate(self._reader.lines(record)):
             yield {"position": position + offset, **line}
 
-    def _learn_streams(self, record: Record[Event]) -> None:
-        """Names stand in a stream's first record only."""
-        if record.key is not None:
-            self._known.add(record.stream)
-        streams = {record.stream, *([record.cause[0]] if record.cause else [])}
-        missing = streams - self._known
-        if not missing:
-            return
+    def prepare(self, records: Sequence[Record[Event]]) -> None:
+        """Look up at once what several records need: names stand in a stream's first record only."""
+        streams = {record.stream for record in records} | {record.cause[0] for record in records if record.cause}
         if len(self._known) > _NAMES_MAX:
             instruments, self._reader = self._reader.instruments, Reader()
             self._reader.instruments = instruments
             self._known.clear()
-            missing = streams
-        with reading(self._database) as cursor:
-            for position, state in cursor.execute(_FIRST, [self.run, list(missing)]).fetchall():
-                self._reader.learn(codec.decode(state, self.run, position))
-        self._known |= missing
+        missing = streams - self._known - {record.stream for record in records if record.key is not None}
+        if missing:
+            with reading(self._database) as cursor:
+                for position, state in cursor.execute(_FIRST, [self.run, list(missing)]).fetchall():
+                    self._reader.learn(codec.decode(state, self.run, position))
+        for record in records:
+            if record.key is not None:
+                self._reader.learn(record)
+        self._known |= streams
 
 
 def read_events(database: Database, run: int, query: LogQuery) -> list[Line]:
@@ -100,14 +99,16 @@ def read_events(database: Database, run: int, query: LogQuery) -> list[Line]:
     found: list[Line] = []
     while len(found) < query.limit:
         rows = _batch(database, run, query, after, upto, streams)
-        for position, _, state in rows:
+        records = [codec.decode(state, run, position) for position, _, state in rows]
+        reader.prepare(records)
+        for (position, _, _), record in zip(rows, records, strict=True):
             lines = [
                 line
-                for line in reader.lines(position, codec.decode(state, run, position))
+                for line in reader.lines(position, record)
                 if after < line["position"] <= upto and line["event"].startswith(query.tag or "")
             ]
             found += reversed(lines) if query.newest_first else lines
-        if len(rows) < BATCH:
+        if len(rows) < min(BATCH, query.limit):
             break
         if query.newest_first:
             upto = rows[-1][0] - 1
@@ -144,7 +145,7 @@ def _batch(
     database: Database, run: int, query: LogQuery, after: int, upto: int, streams: list[int] | None
 ) -> list[TupleRow]:
     statement = _SELECT
-    parameters: dict[str, Any] = {"run": run, "upto": upto, "limit": BATCH}
+    parameters: dict[str, Any] = {"run": run, "upto": upto, "limit": min(BATCH, query.limit)}
     if after:
         statement += _FROM
         parameters["first"] = after + 1

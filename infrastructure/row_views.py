@@ -1,7 +1,7 @@
 """Views: the rows of the current run, each set true at a position that it names.
 
 What is asked for now is read from the read models, in one snapshot. What is asked for as of an earlier position is a
-fold of the run's log up to there, in memory: some 10 microseconds an event, and the memory of its rows. One fold is
+fold of the run's log up to there, in memory: some 15 microseconds an event, and the memory of its rows. One fold is
 made at a time, and the last few are kept, so that the pages of a list cost one.
 """
 

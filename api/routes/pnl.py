@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 
 from api.dependencies import VIEWER
 from api.problems import responses
-from api.reads import Amounts, Asked, AskedList, Listing, Name, Order, cash_text, filters
+from api.reads import Amounts, Asked, AskedList, Listing, Name, Order, filters
+from api.row_text import cash_text
 from domain.market import Instrument
 from infrastructure.row_queries import Filters, Unequal, Values
 from infrastructure.row_views import View

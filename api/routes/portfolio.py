@@ -7,7 +7,8 @@ from pydantic import BaseModel, Field
 
 from api.dependencies import VIEWER
 from api.problems import responses
-from api.reads import AskedList, Listing, Name, Order, cash_text, filters
+from api.reads import AskedList, Listing, Name, Order, filters
+from api.row_text import balance_fields, cash_text
 from infrastructure.row_queries import Page
 from projections.portfolio import BalanceRow
 from projections.profit_and_loss import ProfitRow
@@ -44,16 +45,3 @@ def list_balances(asked: AskedList, account: Annotated[Name | None, Query()] = N
             )
 
         return asked.rows(view, _ORDER, BalanceRow, where, render)
-
-
-def balance_fields(row: BalanceRow) -> dict[str, str]:
-    """The amounts of a balance's own row."""
-    return {
-        "account": row.account,
-        "asset": row.asset,
-        "deposited": cash_text(row.asset, row.deposited),
-        "cash": cash_text(row.asset, row.cash),
-        "positions_value": cash_text(row.asset, row.positions_value),
-        "unrealized": cash_text(row.asset, row.unrealized),
-        "equity": cash_text(row.asset, row.equity),
-    }

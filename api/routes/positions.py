@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from api.dependencies import VIEWER
 from api.problems import responses
 from api.reads import Amounts, AskedList, Listing, Name, Order, filters
-from domain.market import Instrument
+from api.row_text import position_fields
 from infrastructure.row_queries import Unequal
 from projections.positions import PositionRow
 
@@ -44,18 +44,7 @@ def list_positions(
             _ORDER,
             PositionRow,
             where,
-            lambda row: position_view(row, amounts.instrument(row.account, row.instrument)),
+            lambda row: PositionView.model_validate(
+                position_fields(row, amounts.instrument(row.account, row.instrument))
+            ),
         )
-
-
-def position_view(row: PositionRow, listed: Instrument) -> PositionView:
-    return PositionView(
-        account=row.account,
-        instrument=row.instrument,
-        quantity=listed.size_text(row.quantity),
-        cost=listed.cash_text(row.cost),
-        mark=None if row.mark is None else listed.price_text(row.mark),
-        value=listed.cash_text(row.cost + row.unrealized),
-        unrealized=listed.cash_text(row.unrealized),
-        asset=listed.quote,
-    )
