@@ -30,12 +30,15 @@ from domain.catalogue import EVENTS
 from domain.message import Event, Record
 from domain.signal.events import AlertReceived, SourceOpened
 from domain.values import InstrumentId, Time
+from infrastructure.embedded_postgres import SUPERUSER
 from infrastructure.event_store.database import Database
+from infrastructure.event_store.database import connect as open_database
 from infrastructure.event_store.ledger import PostgresLedger, RunOpening
 from infrastructure.read_models import update_all
 from infrastructure.row_views import log_end
 from tests.api.reading import PREFIX, Api, application, keep, log_of, records
 from tests.api.server import serving
+from tests.conftest import TestServer
 
 RECEIVE_SECONDS = 20.0
 TOKENS = {"good"}
@@ -357,21 +360,26 @@ def test_channels_change_in_mid_stream(served: Live) -> None:
         assert [place(message) for message in client.events(len(expected))] == expected
 
 
-def test_the_log_lost_and_found(served: Live, superuser_url: str) -> None:
+def test_the_log_lost_and_found(database: Database, served: Live, test_server: TestServer, database_name: str) -> None:
+    """Every connection of the server is cut, again and again, while another process writes."""
     happened = records(candles=40, alerts=15)
-    ledger = Growing(served.database)
-    with served.client() as client:
-        client.subscribe("events", resume_from=0)
+    cut = (
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'writer'"
+    )
+    url = test_server.url(database_name)
+    with (
+        open_database(f"{url}&application_name=writer") as writer,
+        psycopg.connect(test_server.url(database_name, SUPERUSER), autocommit=True) as superuser,
+        served.client() as client,
+    ):
+        ledger = Growing(writer)
+        client.subscribe("events")
         for start in range(0, len(happened), 40):
             ledger.append(happened[start : start + 40])
-            with psycopg.connect(superuser_url, autocommit=True) as superuser:
-                superuser.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
-                )
-            time.sleep(0.05)
-            served.database.recorder.max_notification_id()  # the pool finds out that its connections are gone
-        expected = places_of(served.database, ledger.run, {"events"})
+            superuser.execute(cut)
+            time.sleep(0.1)
+        expected = places_of(writer, ledger.run, {"events"})
         assert [place(message) for message in client.events(len(expected))] == expected
 
 
