@@ -360,7 +360,7 @@ def test_channels_change_in_mid_stream(served: Live) -> None:
         assert [place(message) for message in client.events(len(expected))] == expected
 
 
-def test_the_log_lost_and_found(database: Database, served: Live, test_server: TestServer, database_name: str) -> None:
+def test_the_log_lost_and_found(served: Live, test_server: TestServer, database_name: str) -> None:
     """Every connection of the server is cut, again and again, while another process writes."""
     happened = records(candles=40, alerts=15)
     cut = (
