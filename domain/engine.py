@@ -15,7 +15,7 @@ from domain.account.commands import ValueAccount
 from domain.account.decider import DECIDER as ACCOUNT
 from domain.account.state import AccountState
 from domain.bot.decider import DECIDER as BOT
-from domain.decider import Decider
+from domain.decider import Decider, Policy
 from domain.message import Command, Event, EventId, Record
 from domain.policies import POLICIES
 from domain.ports import (
@@ -78,6 +78,11 @@ EFFECTS: Mapping[type[Event], Callable[[Any, Any, EventId], Effect]] = {
     account_events.FillsMissing: _query,
     account_events.CancelRejected: _query,
 }
+
+REACTIONS: Mapping[type[Event], tuple[Callable[[Any, Any, EventId], Effect] | None, tuple[Policy, ...]]] = {
+    event: (EFFECTS.get(event), POLICIES.get(event, ())) for event in EFFECTS.keys() | POLICIES.keys()
+}
+"""What follows an event, in one look; most have nothing."""
 
 
 class Stream(Struct):
@@ -206,13 +211,16 @@ class Core:
         stream.version = version + len(events)
         for event in events:
             version += 1
-            kind = type(event)
-            make = EFFECTS.get(kind)
+            follows = REACTIONS.get(type(event))
+            if follows is None:
+                continue
+            make, policies = follows
+            here = (stream.number, version)
             if make is not None:
-                self._effects.append(make(state, event, (stream.number, version)))
-            for policy in POLICIES.get(kind, ()):
+                self._effects.append(make(state, event, here))
+            for policy in policies:
                 for command in policy(event):
-                    self._queue.append((command, (stream.number, version)))
+                    self._queue.append((command, here))
 
 
 def day_end(at: Time) -> Time:

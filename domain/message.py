@@ -10,11 +10,11 @@ EventId = tuple[int, int]
 """(stream, version): streams are numbered in the order in which a run opens them, from 1."""
 
 
-class Event(Struct, frozen=True, array_like=True, tag_field="tag"):
+class Event(Struct, frozen=True, array_like=True, tag_field="tag", gc=False):
     """Something that happened; stored under its explicit tag, for ever."""
 
 
-class Command(Struct, frozen=True, array_like=True):
+class Command(Struct, frozen=True, array_like=True, gc=False):
     """A request to one aggregate, from a person, a policy or the engine; it may be refused."""
 
 
@@ -25,7 +25,7 @@ class Fact(Command, frozen=True, array_like=True):
 E = TypeVar("E")
 
 
-class Record(Struct, Generic[E], frozen=True, array_like=True):
+class Record(Struct, Generic[E], frozen=True, array_like=True, gc=False):
     """One decision: the events that one `decide` made, with one envelope; event k has version + k.
 
     `at` is when it was decided, `observed_at` when its input was seen, `venue_at` the venue's own time; the last two

@@ -1,5 +1,7 @@
 """The account decides: orders are judged, reports of venues become events once, whatever their order."""
 
+from operator import attrgetter
+
 from msgspec import structs
 
 from domain.account import commands as c
@@ -229,7 +231,7 @@ def _part(report: c.FillReported, quantity: int, fee: int) -> c.FillReported:
 
 DECIDER = Decider(
     kind="account",
-    key=lambda command: command.account,
+    key=attrgetter("account"),
     initial=AccountState,
     rules={
         c.OpenAccount: open_account,

@@ -101,12 +101,19 @@ def filled(state: AccountState, event: e.OrderFilled) -> AccountState:
         return state
     _known(state, order)
     status: Status = "PENDING_CANCEL" if order.cancel_wanted else "PARTIALLY_FILLED"
+    reserved, held_back = _given_back(state, order, event.remaining, event.remaining + event.quantity)
     rest = structs.replace(
-        order, filled=order.filled + event.quantity, status=status, trades=(*order.trades, event.trade)
+        order,
+        status=status if event.remaining else "ENDED",
+        filled=order.filled + event.quantity,
+        reserved=reserved,
+        held_back=held_back,
+        trades=(*order.trades, event.trade),
     )
-    state.orders[event.order] = _shrink(state, rest, event.remaining, event.remaining + event.quantity)
-    if not event.remaining:
-        _end(state, event.order)
+    if event.remaining:
+        state.orders[event.order] = rest
+    else:
+        _end(state, rest)
     return state
 
 
@@ -135,8 +142,8 @@ def cancel_rejected(state: AccountState, event: e.CancelRejected) -> AccountStat
 def ended(state: AccountState, event: e.OrderCanceled | e.OrderRejected) -> AccountState:
     order = state.orders[event.order]
     _known(state, order)
-    state.orders[event.order] = _shrink(state, order, 0, 1)
-    _end(state, event.order)
+    reserved, held_back = _given_back(state, order, 0, 1)
+    _end(state, structs.replace(order, status="ENDED", reserved=reserved, held_back=held_back))
     return state
 
 
@@ -164,24 +171,25 @@ def _known(state: AccountState, order: Order) -> None:
         state.unknown[order.instrument] -= 1
 
 
-def _shrink(state: AccountState, order: Order, remaining: int, before: int) -> Order:
-    """Give back what the order held back for the part of it that is no longer open."""
+def _given_back(state: AccountState, order: Order, remaining: int, before: int) -> tuple[int, int]:
+    """Give back what the order held back for the part of it that is no longer open; what it still holds back."""
     if not order.reserved and not order.held_back:
-        return order
+        return 0, 0
     reserved = order.reserved * remaining // before
     held_back = order.held_back * remaining // before
     if order.reserved:
         state.reserved[state.listings[order.instrument].instrument.quote] -= order.reserved - reserved
     if order.held_back:
         state.held_back[order.instrument] -= order.held_back - held_back
-    return structs.replace(order, reserved=reserved, held_back=held_back)
+    return reserved, held_back
 
 
-def _end(state: AccountState, number: int) -> None:
+def _end(state: AccountState, order: Order) -> None:
     """Move an order from the open ones to the few ended ones that are remembered."""
-    state.ended[number] = structs.replace(state.orders.pop(number), status="ENDED")
+    del state.orders[order.id]
+    state.ended[order.id] = order
     if len(state.ended) > ENDED_KEPT:
-        del state.ended[next(iter(state.ended))]
+        state.ended.popitem(last=False)
 
 
 def _keep_short_basis(state: AccountState, event: e.OrderFilled, before: int, after: int) -> None:

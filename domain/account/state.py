@@ -1,5 +1,6 @@
 """The account's state: what `decide` reads and `evolve` keeps."""
 
+from collections import OrderedDict
 from decimal import Decimal
 from typing import Literal
 
@@ -74,7 +75,7 @@ class AccountState(Struct):
     short_basis: dict[InstrumentId, int] = field(default_factory=dict)
     unknown: dict[InstrumentId, int] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
-    ended: dict[int, Order] = field(default_factory=dict)
+    ended: OrderedDict[int, Order] = field(default_factory=OrderedDict)
     halted: set[str] = field(default_factory=set)
     orders_placed: int = 0
     stirred: bool = False
@@ -98,9 +99,8 @@ class AccountState(Struct):
         Cash less what orders hold back, and less twice the proceeds of what is short: once because they are owed, once
         as the position's own weight.
         """
-        short = sum(
-            basis
-            for instrument, basis in self.short_basis.items()
-            if self.listings[instrument].instrument.quote == quote
-        )
-        return self.cash.get(quote, 0) - self.reserved.get(quote, 0) - 2 * short
+        free = self.cash.get(quote, 0) - self.reserved.get(quote, 0)
+        for instrument, basis in self.short_basis.items():
+            if self.listings[instrument].instrument.quote == quote:
+                free -= 2 * basis
+        return free

@@ -1,6 +1,7 @@
 """A bot decides what a signal means: a new group, an exit, or nothing, with the reason."""
 
 from decimal import Decimal
+from operator import attrgetter
 from typing import Literal
 
 from msgspec import Struct, structs
@@ -185,7 +186,7 @@ def unchanged(state: BotState, _event: Event) -> BotState:
 
 DECIDER = Decider(
     kind="bot",
-    key=lambda command: command.bot,
+    key=attrgetter("bot"),
     initial=lambda: None,
     rules={
         CreateBot: create,

@@ -1,5 +1,7 @@
 """A position group decides: what fills means for targets, when the group is flat, when it is over."""
 
+from operator import attrgetter
+
 from domain.decider import Decider
 from domain.message import Event
 from domain.position_group import events as e
@@ -47,7 +49,8 @@ def record_fill(state: GroupState, command: RecordFill) -> Events:
             command.cash, command.remaining,
         )  # fmt: skip
         after = _evolve(state, filled)
-        return _settled(state, filled, *_cover(after, after.legs[command.leg]))
+        cover = _cover(after, after.legs[command.leg])
+        return filled, *(cover or _consequences(after))  # nothing follows while a target works
     if command.role == "target":
         target = e.TargetFilled(
             command.bot, command.group, command.leg, name, command.price, command.received, command.cash,
@@ -146,7 +149,7 @@ def _evolve(state: GroupState, event: Event) -> GroupState:
 
 DECIDER = Decider(
     kind="position_group",
-    key=lambda command: (command.bot, command.group),
+    key=attrgetter("bot", "group"),
     initial=lambda: None,
     rules={
         OpenGroup: open_group,

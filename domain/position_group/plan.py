@@ -9,12 +9,14 @@ from decimal import Decimal
 from domain.bot.settings import GroupSettings, LegSettings
 from domain.market import Instrument
 from domain.position_group.events import Leg
-from domain.values import LARGEST, POWERS, Direction, Price, Quantity, ceil_ratio, floor_ratio, floor_to, growth
+from domain.values import LARGEST, POWERS, Direction, Price, Quantity, ceil_ratio, floor_ratio, floor_to, growth, ratio
 
 
 def plan_legs(settings: GroupSettings, instrument: Instrument, direction: Direction, entry: Decimal) -> tuple[Leg, ...]:
     """All legs of a group; leg 0 enters as the settings say, the others by limit."""
-    return tuple(_leg(index, leg, settings, instrument, direction, entry) for index, leg in enumerate(settings.legs))
+    numerator, denominator = entry.as_integer_ratio()
+    scaled = numerator * POWERS[instrument.price_scale], denominator
+    return tuple(_leg(index, leg, settings, instrument, direction, scaled) for index, leg in enumerate(settings.legs))
 
 
 def target_price(instrument: Instrument, direction: Direction, worth: int, quantity: int, percent: Decimal) -> Price:
@@ -32,10 +34,10 @@ def _leg(
     settings: GroupSettings,
     instrument: Instrument,
     direction: Direction,
-    entry: Decimal,
+    entry: tuple[int, int],
 ) -> Leg:
-    numerator, denominator = entry.as_integer_ratio()
-    scaled = numerator * POWERS[instrument.price_scale]
+    """`entry` is the entry price in quanta, as a fraction."""
+    scaled, denominator = entry
     if direction == "long":
         gap_numerator, gap_denominator = growth(leg.gap_pct)
         price = floor_ratio(scaled, (gap_numerator, gap_denominator * denominator), instrument.tick)
@@ -54,8 +56,8 @@ def _quantity(capital: Decimal, weight: Decimal, instrument: Instrument, price: 
     """
     if price <= 0:
         return 0
-    capital_numerator, capital_denominator = capital.as_integer_ratio()
-    weight_numerator, weight_denominator = weight.as_integer_ratio()
+    capital_numerator, capital_denominator = ratio(capital)
+    weight_numerator, weight_denominator = ratio(weight)
     numerator = capital_numerator * weight_numerator * POWERS[instrument.price_scale + instrument.size_scale]
     denominator = capital_denominator * weight_denominator * 100 * price
     return floor_to(min(numerator // denominator, LARGEST), instrument.step)

@@ -44,12 +44,18 @@ class GroupState(Struct, frozen=True):
     @property
     def entries_work(self) -> bool:
         """Whether an entry order may still fill."""
-        return any(leg.working for leg in self.legs)
+        for leg in self.legs:  # noqa: SIM110  (asked after every fill: a third of what any() costs)
+            if leg.working:
+                return True
+        return False
 
     @property
     def targets_work(self) -> bool:
         """Whether a take-profit order may still fill."""
-        return any(leg.targets for leg in self.legs)
+        for leg in self.legs:  # noqa: SIM110
+            if leg.targets:
+                return True
+        return False
 
 
 def opened(_state: GroupState | None, event: e.GroupOpened) -> GroupState:

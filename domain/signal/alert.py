@@ -58,14 +58,14 @@ def parse_alert(body: str) -> Alert:
 
 def plain_symbol(symbol: str) -> str:
     """A symbol without exchange prefix and punctuation: `BINANCE:BTCUSDT` and `BTC/USDT` are both `BTCUSDT`."""
-    return "".join(letter for letter in symbol.rpartition(":")[2] if letter not in "/-_~ ").upper()
+    return symbol.rpartition(":")[2].translate(_PUNCTUATION).upper()
 
 
 def _json_object(body: str) -> dict[str, object]:
     if body.count("[") + body.count("{") > BRACKETS_MAX:
         raise MalformedAlertError("TOO_NESTED", f"the body has more than {BRACKETS_MAX} brackets")
     try:
-        content = json.loads(body, parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse_constant)
+        content = _JSON.decode(body)
     except MalformedAlertError:
         raise
     except (ValueError, ArithmeticError):
@@ -80,13 +80,19 @@ def _refuse_constant(name: str) -> NoReturn:
     raise MalformedAlertError("NUMBER_NOT_FINITE", f"{name} is not a number")
 
 
+_JSON = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse_constant)
+"""Made once: `json.loads` with these makes one for every alert."""
+_PUNCTUATION = str.maketrans("", "", "/-_~ ")
+_TEXT_OR_NUMBER = (str, int, Decimal)
+
+
 def _text(content: dict[str, object], key: str, *, required: bool = True) -> str:
     value = content.get(key)
     if value is None and not required:
         return ""
     if value is None:
         raise MalformedAlertError("FIELD_MISSING", f"{key} is missing")
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+    if isinstance(value, bool) or not isinstance(value, _TEXT_OR_NUMBER):
         raise MalformedAlertError("FIELD_INVALID", f"{key} is not text")
     text = str(value).strip()
     if len(text) > TEXT_MAX or not text.isprintable() or (required and not text):
@@ -107,7 +113,7 @@ def _price(content: dict[str, object]) -> Decimal | None:
     value = content.get("price")
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+    if isinstance(value, bool) or not isinstance(value, _TEXT_OR_NUMBER):
         raise MalformedAlertError("PRICE_INVALID", "price is not a number")
     try:
         price = parse_decimal(value)

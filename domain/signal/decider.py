@@ -1,5 +1,7 @@
 """A source of alerts decides: each delivery is recorded as it came, with its verdict, and counts once."""
 
+from operator import attrgetter
+
 from msgspec import Struct, field
 
 from domain.decider import Decider
@@ -72,7 +74,7 @@ def unchanged(state: SourceState, _event: Event) -> SourceState:
 
 DECIDER = Decider(
     kind="signal",
-    key=lambda command: command.source,
+    key=attrgetter("source"),
     initial=SourceState,
     rules={OpenSource: open_source, ReceiveAlert: receive},
     folds={

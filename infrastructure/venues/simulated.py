@@ -4,6 +4,7 @@ It keeps balances of its own, as a venue does, and reports in the words a real o
 candle: all fills of a candle are reported before any reaction, so no path inside it is assumed.
 """
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -39,7 +40,8 @@ ENDED_KEPT = 1024
 """How many ended orders the venue still answers queries about."""
 NOWHERE_BELOW = -1
 NOWHERE_ABOVE = 2**63 - 1
-_RANK = {"market": 0, "stop": 1, "stop_limit": 1}
+LIMIT = 2
+_RANK = {"market": 0, "stop": 1, "stop_limit": 1, "limit": LIMIT}
 
 
 class Terms(Struct, frozen=True):
@@ -54,7 +56,8 @@ class Resting(Struct):
     """An order at the venue, from its arrival on.
 
     `whole` is the cash that all of it locks, `locked` what the part that is left does; `marketable` says that it could
-    have traded at once when it came.
+    have traded at once when it came. It is met by prices at or below `level` where it `falls`, else at or above it: buy
+    limits and sell stops fall, and a market order falls from anywhere. `rank` is its place in a candle.
     """
 
     order: int
@@ -71,6 +74,20 @@ class Resting(Struct):
     locked: int = 0
     fills: tuple[Fact, ...] = ()
     trades: int = 0
+    rank: int = 0
+    level: int = NOWHERE_ABOVE
+    falls: bool = True
+
+    def __post_init__(self) -> None:
+        self.stand()
+
+    def stand(self) -> None:
+        """Find rank and level anew, once it is made and when it is triggered."""
+        limit = self.type == "limit" or self.triggered
+        self.rank = LIMIT if limit else _RANK[self.type]
+        if self.type != "market":
+            self.level = self.limit if limit else self.stop
+            self.falls = (self.side == "buy") == limit
 
 
 class Wallet(Struct):
@@ -88,16 +105,14 @@ class SimulatedVenue:
     ) -> None:
         self.wallet = wallet
         self.position = position
-        self.below = NOWHERE_BELOW
-        self.above = NOWHERE_ABOVE
-        self.waiting = False
         self.last: int | None = None
         self._account = account
         self._kind = kind
         self._instrument = instrument
         self._terms = terms
         self._working: dict[int, Resting] = {}
-        self._ended: dict[int, tuple[Fact, ...]] = {}
+        self._bounds: tuple[int, int] | None = None
+        self._ended: OrderedDict[int, tuple[Fact, ...]] = OrderedDict()
 
     def submit(self, order: SubmitOrder) -> list[Fact]:
         """Take an order. A client's order number is taken once."""
@@ -113,7 +128,7 @@ class SimulatedVenue:
             return [self._reject(resting, resting.limit, resting.left)]
         self._working[order.order] = resting
         self._lock(resting)
-        self._bound()
+        self._bounds = None
         return [AcceptReported(self._account, order.order, f"sim-{order.order}")]
 
     def restore(self, order: Order) -> None:
@@ -125,7 +140,7 @@ class SimulatedVenue:
         )  # fmt: skip
         self._working[order.id] = resting
         self._lock(resting)
-        self._bound()
+        self._bounds = None
 
     def _locks(self, side: Side, kind: OrderType, limit: int, quantity: int) -> int:
         """The cash that a resting order locks: on a spot account a limit buy, with its fee."""
@@ -157,22 +172,33 @@ class SimulatedVenue:
             or (RejectReported(self._account, request.order, "NOT_FOUND", "the venue never had the order"),)
         )
 
+    def bounds(self) -> tuple[int, int]:
+        """The prices at which the next order is met: at or below the first, at or above the second."""
+        if self._bounds is None:
+            below, above = NOWHERE_BELOW, NOWHERE_ABOVE
+            for resting in self._working.values():
+                if resting.falls:
+                    below = max(below, resting.level)
+                else:
+                    above = min(above, resting.level)
+            self._bounds = below, above
+        return self._bounds
+
     def candle(self, at: Time, open_: int, high: int, low: int) -> list[Fact]:
         """All fills of one candle: market orders, stops, limits; each by its price's distance from the open, then age."""
         met: list[tuple[int, int, int, int, Resting]] = []
         for resting in self._working.values():
             price = _candle_price(resting, open_, high, low)
             if price is not None:
-                met.append((_rank(resting), abs(price - open_), resting.order, price, resting))
+                met.append((resting.rank, abs(price - open_), resting.order, price, resting))
         met.sort(key=lambda entry: entry[:3])
         reports: list[Fact] = []
         for _kind, _distance, _number, price, resting in met:
             if resting.type == "stop_limit" and not resting.triggered:
-                resting.triggered = True  # rests as a limit from the next candle on
+                self._trigger(resting)  # rests as a limit from the next candle on
                 reports.append(TriggerReported(self._account, resting.order))
                 continue
             reports += self._execute(resting, price, resting.left, at)
-        self._bound()
         return reports
 
     def trade(self, at: Time, price: int, printed: int) -> list[Fact]:
@@ -182,19 +208,23 @@ class SimulatedVenue:
         pays its own price unless it was marketable on arrival.
         """
         reports: list[Fact] = []
-        for resting in sorted(self._working.values(), key=lambda r: (_rank(r), r.order)):
+        for resting in sorted(self._working.values(), key=lambda r: (r.rank, r.order)):
             fill_price, quantity = _trade_fill(resting, price, printed)
             if quantity <= 0:
                 continue
             if resting.type == "stop_limit" and not resting.triggered:
-                resting.triggered = True
+                self._trigger(resting)
                 reports.append(TriggerReported(self._account, resting.order))
                 continue
-            if _is_limit(resting) and fill_price == price:
+            if resting.rank == LIMIT and fill_price == price:
                 printed -= quantity
             reports += self._execute(resting, fill_price, quantity, at)
-        self._bound()
         return reports
+
+    def _trigger(self, resting: Resting) -> None:
+        resting.triggered = True
+        resting.stand()
+        self._bounds = None
 
     def _execute(self, resting: Resting, price: int, quantity: int, at: Time) -> list[Fact]:
         reports: list[Fact] = []
@@ -203,7 +233,7 @@ class SimulatedVenue:
             if left <= 0:
                 return [self._end(resting, "nothing left to reduce")]
             quantity = min(quantity, left)
-        liquidity: Liquidity = "maker" if _is_limit(resting) else "taker"
+        liquidity: Liquidity = "maker" if resting.rank == LIMIT else "taker"
         if liquidity == "taker":
             price = self._slip(resting.side, price)
         fill = self._fill(resting, price, quantity, liquidity, at)
@@ -274,20 +304,8 @@ class SimulatedVenue:
         resting.locked = 0
         self._ended[resting.order] = (*resting.fills, *last)
         if len(self._ended) > ENDED_KEPT:
-            del self._ended[next(iter(self._ended))]
-        self._bound()
-
-    def _bound(self) -> None:
-        """The prices at which the next order is met: at or below `below`, at or above `above`; or at once."""
-        below, above, waiting = NOWHERE_BELOW, NOWHERE_ABOVE, False
-        for resting in self._working.values():
-            if resting.type == "market":
-                waiting = True
-            elif _met_below(resting):
-                below = max(below, _level(resting))
-            else:
-                above = min(above, _level(resting))
-        self.below, self.above, self.waiting = below, above, waiting
+            self._ended.popitem(last=False)  # a plain dict would look for its oldest past all that were deleted
+        self._bounds = None
 
     def _slip(self, side: Side, price: int) -> int:
         """Slippage worsens the price and keeps it on the tick: buys ceil, sells floor."""
@@ -314,29 +332,10 @@ def carry_out(venue: SimulatedVenue, effect: object) -> Sequence[Fact]:
     return venue.query(effect)
 
 
-def _is_limit(resting: Resting) -> bool:
-    return resting.type == "limit" or resting.triggered
-
-
-def _met_below(resting: Resting) -> bool:
-    """Buy limits and sell stops are met by a fall."""
-    return (resting.side == "buy") == _is_limit(resting)
-
-
-def _rank(resting: Resting) -> int:
-    return 2 if _is_limit(resting) else _RANK[resting.type]
-
-
-def _level(resting: Resting) -> int:
-    return resting.limit if _is_limit(resting) else resting.stop
-
-
 def _candle_price(resting: Resting, open_: int, high: int, low: int) -> int | None:
     """Where a candle fills (or triggers) an order: at its level, or at the open where that is beyond it."""
-    if resting.type == "market":
-        return open_
-    level = _level(resting)
-    if _met_below(resting):
+    level = resting.level
+    if resting.falls:
         return min(level, open_) if low <= level else None
     return max(level, open_) if high >= level else None
 
@@ -345,14 +344,14 @@ def _trade_fill(resting: Resting, price: int, printed: int) -> tuple[int, int]:
     """(price, quantity) that a printed trade fills of an order; quantity 0 where it does not."""
     if resting.type == "market":
         return price, resting.left
-    level = _level(resting)
-    if _met_below(resting):
+    level = resting.level
+    if resting.falls:
         reached, through = price <= level, price < level
     else:
         reached, through = price >= level, price > level
     if not reached:
         return price, 0
-    if not _is_limit(resting):
+    if resting.rank != LIMIT:
         return price, resting.left
     if through:
         return (price if resting.marketable else level), resting.left

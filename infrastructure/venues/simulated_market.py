@@ -53,6 +53,7 @@ class SimulatedMarket:
         self._candle = 0
         self._alert = 0
         self._marked = 0
+        self._searched: tuple[int, int] = (-1, 0)
         self._started = False
         self._ended = False
         self._now = self._start()
@@ -84,7 +85,9 @@ class SimulatedMarket:
         limit = interest.deadline
         if self._alert < len(self._alerts):
             limit = min(limit, self._alerts[self._alert].at)
-        return bisect_left(self._tape.open_times, limit, self._candle)
+        if self._searched[0] != limit:
+            self._searched = limit, bisect_left(self._tape.open_times, limit, self._candle)
+        return self._searched[1]
 
     def _next_candle(self, end: int) -> Moment | None:
         """The next candle before `end` that meets an order."""
@@ -105,10 +108,7 @@ class SimulatedMarket:
 
     def _scan(self, start: int, end: int) -> int:
         """Index of the first candle that meets an order, `end` where none does."""
-        venue = self._venue
-        if venue.waiting:
-            return start
-        below, above = venue.below, venue.above
+        below, above = self._venue.bounds()
         if below == NOWHERE_BELOW and above == NOWHERE_ABOVE:
             return end
         lows, highs = self._tape.lows, self._tape.highs
