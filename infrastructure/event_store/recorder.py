@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate
-from typing import Any, cast
+from time import monotonic
+from typing import Any, ClassVar, cast
 
 from eventsourcing.persistence import (
     ApplicationRecorder,
@@ -196,18 +197,25 @@ class RecordRecorder(PostgresApplicationRecorder):
 
 
 class RecordSubscription(PostgresSubscription):
-    """The library's tailing reader, which looks once more when it has begun to listen.
+    """The library's tailing reader, which looks once more when it has begun to listen, and then every few seconds.
 
-    Without that look, what is committed between its first read and its LISTEN waits for the commit after it.
+    Without the first look, what is committed between its first read and its LISTEN waits for the commit after it.
+    Without the later ones, a connection that died and was never told so (a network that drops what it carries) would
+    be listened to for as long as TCP believes in it, which is hours.
     """
+
+    look_seconds: ClassVar[float] = 5.0
 
     def _listen(self) -> None:
         try:
             with self._recorder.datastore.get_connection() as connection:
                 connection.execute(f"LISTEN {CHANNEL}")
                 try:
-                    self._has_been_notified.set()
+                    look_at = monotonic()
                     while not self._has_been_stopped and not self._thread_error:
+                        if monotonic() >= look_at:
+                            self._has_been_notified.set()
+                            look_at = monotonic() + self.look_seconds
                         for _ in connection.notifies(timeout=_LISTEN_SECONDS, stop_after=1):
                             self._has_been_notified.set()
                 finally:

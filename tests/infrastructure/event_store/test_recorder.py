@@ -190,8 +190,9 @@ def test_a_tailing_reader_sees_each_record_once_and_in_order(database: Database)
 
 
 class LateListener(RecordSubscription):
-    """Listens only when told to, long after its first read."""
+    """Listens only when told to, long after its first read, and looks for itself no more than once."""
 
+    look_seconds = 60.0
     may_listen = threading.Event()
 
     def _listen(self) -> None:
@@ -205,6 +206,35 @@ def test_what_is_committed_between_first_read_and_listening_is_not_left_lying(da
         time.sleep(0.3)
         insert(database, run, record(1, 1))
         subscription.may_listen.set()
+        assert reader.result(timeout=10).id == 2
+        # What comes later is heard of.
+        later = pool.submit(next, subscription)
+        time.sleep(0.3)
+        insert(database, run, record(1, 2))
+        assert later.result(timeout=10).id == 3
+
+
+class RestlessReader(RecordSubscription):
+    """Looks again sooner than is worth it outside tests."""
+
+    look_seconds = 0.2
+
+
+COPIED = """
+INSERT INTO records (position, run, stream, version, events, at, clock_offset, actor, topic, leaf, state)
+SELECT position + events, run, stream, version + events, events, at, clock_offset, actor, topic, leaf, state
+FROM records ORDER BY position DESC LIMIT 1
+"""
+
+
+@pytest.mark.usefixtures("run")
+def test_a_record_that_the_listener_never_hears_of_is_found(database: Database) -> None:
+    """Appended without NOTIFY: what a listener hears whose connection has died in silence is just as much."""
+    with ThreadPoolExecutor(1) as pool, RestlessReader(database.recorder, gt=1) as subscription:
+        reader = pool.submit(next, subscription)
+        time.sleep(0.5)  # it listens by now, and has looked
+        with database.datastore.transaction(commit=True) as cursor:
+            cursor.execute(COPIED)
         assert reader.result(timeout=10).id == 2
 
 
