@@ -154,7 +154,7 @@ def after(made: Recording, repeats: int) -> None:
     """What is made of the log once the run is over."""
     counts = [len(made.records[start : start + BLOCK]) for start in range(0, len(made.records), BLOCK)]
     blocks = list(zip(made.blocks, counts, strict=True))
-    instrument, encoder = made.game.instrument, msgspec.json.Encoder()
+    instrument, encoder = made.game.markets[0].instrument, msgspec.json.Encoder()
     with tempfile.TemporaryDirectory() as folder:
         works: dict[str, Work] = {
             "decode": lambda: [decode_block(block, count) for block, count in blocks],
@@ -185,9 +185,7 @@ def growth_of_time(tape: Tape, repeats: int) -> None:
         fills = _fills(game)
         spent = in_turns({"run": partial(played, game)}, 3 if part == 1 else repeats)["run"]
         name = workload.name.partition(":")[0]
-        rows.append(
-            (f"{name}: {fills:,} filled, {len(game.tape):,} candles", spent.per(fills), f"{spent.median:.2f} s")
-        )
+        rows.append((f"{name}: {fills:,} filled, {game.candles:,} candles", spent.per(fills), f"{spent.median:.2f} s"))
     table("Whole runs, microseconds per filled order", rows)
 
 

@@ -18,9 +18,7 @@ from domain.message import Event, Record
 from domain.ports import Effect, Input, Interest, Moment
 from domain.values import Time
 from infrastructure.event_store.codec import encode_block
-from infrastructure.venues.simulated import SimulatedVenue, Wallet
-from infrastructure.venues.simulated_market import SimulatedMarket
-from replay.backtest import ACCOUNT, Game
+from replay.backtest import Game, market_of
 from replay.spool import BLOCK, Spool
 
 Records = list[Record[Event]]
@@ -49,7 +47,7 @@ class Recording:
         self.appended: list[Records] = []
         self.watched = 0
         self._working: set[int] = set()
-        self._market = _market(game)
+        self._market = market_of(game)
         run(Core(), self, self, self)
         self.records: Records = [record for records in self.appended for record in records]
         self.blocks = [
@@ -106,7 +104,7 @@ def core(recording: Recording, keep: Keep = drop) -> None:
 def feed_and_venue(recording: Recording, keep: Keep = drop) -> None:
     """Scan, match and report: the market again, told what the core sent."""
     interest = Interest()
-    market = _market(recording.game)
+    market = market_of(recording.game)
     for turn in recording.turns:
         interest.deadline = turn.deadline
         keep(market.next(interest))
@@ -151,9 +149,3 @@ def check(recording: Recording) -> None:
     assert [record for records in made for record in records] == recording.records, "the core alone decides otherwise"
     assert [moments for moments in told if moments] == recording.steps, "the market alone reports otherwise"
     assert ledger(recording) == whole, "the ledger alone encodes otherwise"
-
-
-def _market(game: Game) -> SimulatedMarket:
-    """As `replay.backtest.play` makes it."""
-    venue = SimulatedVenue(ACCOUNT, game.kind, game.instrument, game.terms, Wallet(game.cash), game.position)
-    return SimulatedMarket(game.instrument.id, game.tape, venue, game.opening, game.alerts)
