@@ -34,10 +34,7 @@ $(VENV)/.installed: $(VENV)/.locked pyproject.toml
 	@$(PIP) check >/dev/null || { $(PIP) check; echo "requirements.lock is behind pyproject.toml: make lock"; exit 1; }
 	@touch $@
 
-run: install ## the demo
-	@$(BIN)/truetape demo
-
-up: install ## the server, with a demo account on a market that walks
+run: install ## the server, with a demo account on a market that walks
 	@$(BIN)/truetape up --demo
 
 test: install ## run the tests (ARGS="-k ledger" is passed on)

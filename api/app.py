@@ -6,6 +6,7 @@ import pkgutil
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 
+import msgspec
 from anyio import to_thread
 from fastapi import APIRouter, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -19,11 +20,12 @@ from api.routes.webhooks import deliveries
 from api.security import AccessTokens, TokenFilter
 from api.webhooks import KnownWebhooks
 from domain.errors import StoreError
-from infrastructure.access import Access, transaction
+from infrastructure.access import Access
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.engine_version import engine_version
 from infrastructure.inbox_gate import InboxGate
 from infrastructure.master_key import load_master_key
+from infrastructure.projection_stops import find_stops
 from infrastructure.settings import Settings
 from infrastructure.webhook_keys import Webhooks
 
@@ -75,12 +77,13 @@ def create_app(
     app.state.limits = Limits(webhook_per_minute)
     app.state.webhooks = KnownWebhooks(Webhooks(database, key))
     add_problem_handlers(app)
+    # Alerts name their path for years, so it stands outside the version as well; routes are searched in order, and no
+    # other is in such a hurry.
+    app.include_router(deliveries)
+    app.include_router(deliveries, prefix=PREFIX, include_in_schema=False)
     app.include_router(_health(database, worker_alive))
     for router in _routers():
         app.include_router(router, prefix=PREFIX)
-    # Alerts name their path for years, so it stands outside the version as well.
-    app.include_router(deliveries)
-    app.include_router(deliveries, prefix=PREFIX, include_in_schema=False)
     _describe_problems(app)
     return app
 
@@ -115,22 +118,23 @@ def _health(database: Database, worker_alive: Callable[[], bool]) -> APIRouter:
     async def live() -> dict[str, str]:
         return {"status": "ok"}
 
-    @router.get("/ready", summary="The database answers and the worker works", responses=responses())
+    @router.get(
+        "/ready",
+        summary="The database answers and the worker works; `degraded` names read models that have stopped",
+        responses=responses(),
+    )
     async def ready() -> JSONResponse:
         try:
-            await to_thread.run_sync(_ask, database)
+            stops = await to_thread.run_sync(find_stops, database)
         except StoreError:
             return problem(503, "DATABASE_UNAVAILABLE", "the database does not answer")
         if not worker_alive():
             return problem(503, "WORKER_STOPPED", "no worker takes the inbox")
+        if stops:  # what is read is behind; alerts are taken and traded on all the same, so it is ready
+            return JSONResponse({"status": "degraded", "stopped": msgspec.to_builtins(stops)})
         return JSONResponse({"status": "ok"})
 
     return router
-
-
-def _ask(database: Database) -> None:
-    with transaction(database, "the database") as cursor:
-        cursor.execute("SELECT 1")
 
 
 def _describe_problems(app: FastAPI) -> None:

@@ -13,9 +13,11 @@ from api.problems import ProblemError
 from api.security import Principal, Trader
 from api.shapes import BIGINT_MAX, Answer
 from api.standing import Standing, paper_run
-from domain.account.events import OrderDenied
+from domain.account.events import OrderDenied, RiskCommandRefused
 from domain.bot.events import CommandRefused
+from domain.execution_pool.events import PoolCommandRefused
 from domain.message import Event, Record
+from domain.portfolio_risk.events import OffsetCommandRefused
 from infrastructure.access import transaction
 from infrastructure.event_log import LogReader
 from infrastructure.event_store import codec
@@ -26,7 +28,7 @@ from infrastructure.inbox_gate import InboxGate
 WAIT_SECONDS = 10.0
 EVENTS_MAX = 1000
 """Events that an answer shows at most; the log has them all."""
-_REFUSALS = (CommandRefused, OrderDenied)
+_REFUSALS = (CommandRefused, OffsetCommandRefused, OrderDenied, PoolCommandRefused, RiskCommandRefused)
 _RECORDS = """
 SELECT position, state FROM records WHERE run = %s AND position BETWEEN %s AND %s ORDER BY position LIMIT %s
 """

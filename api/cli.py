@@ -6,7 +6,24 @@ from typing import Any
 import typer
 from typer.exceptions import Abort, TyperException
 
-from api.commands import backtest, demo, events, market, projections, system, up, verify
+from api.commands import (
+    account,
+    as_of,
+    backtest,
+    bot,
+    demo,
+    events,
+    kill,
+    login,
+    market,
+    order,
+    projections,
+    system,
+    up,
+    verify,
+    webhook,
+    webhook_template,
+)
 from api.terminal import EXIT_CLEAN, EXIT_INTERRUPTED, EXIT_UNABLE, fail
 
 app = typer.Typer(
@@ -16,15 +33,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command("up")(up.up)
+app.command("login")(login.login)
+app.command("logout")(login.logout)
+app.add_typer(account.app, name="account")
+app.add_typer(bot.app, name="bot")
+webhook.app.command("template")(webhook_template.template)
+app.add_typer(webhook.app, name="webhook")
+app.add_typer(order.app, name="order")
+app.command("kill")(kill.kill)
+app.command("resume")(kill.resume)
+app.command("as-of")(as_of.as_of)
+app.add_typer(events.app, name="events")
 app.add_typer(market.app, name="market")
 app.command("backtest")(backtest.backtest)
 app.command("verify")(verify.verify)
-app.add_typer(events.app, name="events")
 app.add_typer(projections.app, name="projections")
 app.command("migrate")(system.migrate)
 app.command("doctor")(system.doctor)
 app.command("demo")(demo.demo)
-app.command("up")(up.up)
 
 
 def run_cli(arguments: Sequence[str]) -> int:

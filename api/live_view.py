@@ -2,6 +2,7 @@
 
 import threading
 from collections import deque
+from decimal import Decimal
 from typing import Any
 
 from rich.console import Console, Group
@@ -9,7 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from api.views import facts, grouped, sparkline
+from api.event_line import event_line
+from api.views import sparkline
 from domain.errors import TruetapeError
 from domain.values import cash_scale, decimal_text
 from infrastructure.event_store.database import Database
@@ -23,6 +25,8 @@ from projections.positions import PositionRow
 
 LINES = 14
 PRICES = 60
+CENTS = 2
+"""Places of money in the view; the log and every command have all of them."""
 REFRESH_SECONDS = 0.5
 
 
@@ -74,7 +78,7 @@ class LiveView:
             listed = self._reader.instruments.get(pushed.instrument)
             price = pushed.candle.close if isinstance(pushed, MarketCandle) else pushed.trade.price
             scale = listed.price_scale if listed else 0
-            text.append(f"{pushed.instrument} ").append(grouped(decimal_text(price, scale)), "bold")
+            text.append(f"{pushed.instrument} ").append(_fixed(price, scale, scale), "bold")
             if number == 0:
                 self._prices.append(price)
                 text.append(f"  {sparkline(list(self._prices), PRICES)}", "cyan")
@@ -93,18 +97,16 @@ class LiveView:
                 size = decimal_text(position.quantity, listed.size_scale)
                 held.setdefault(position.account, []).append(f"{size} {position.instrument.partition('/')[0]}")
         for row in rows_of(self._database, BalanceRow, self._run):
-            amounts = [
-                grouped(decimal_text(each, cash_scale(row.asset))) for each in (row.equity, row.cash, row.unrealized)
-            ]
+            scale = cash_scale(row.asset)
+            amounts = [_fixed(each, scale, CENTS) for each in (row.equity, row.cash, row.unrealized)]
             what = ", ".join(held.get(row.account, [])) or "-"
             table.add_row(row.account, f"{amounts[0]} {row.asset}", amounts[1], what, amounts[2])
         return table
 
     def _log(self) -> list[Text]:
-        lines = []
-        for line in self._lines:
-            text = Text(f"{line['position']:>7} ", no_wrap=True, overflow="ellipsis")
-            text.append(line["at"][11:19], "dim").append(f" {line['stream']} ")
-            text.append(line["event"], "cyan").append(f" {facts(line['data'])}")
-            lines.append(text)
-        return lines
+        return [event_line(line) for line in self._lines]
+
+
+def _fixed(quanta: int, scale: int, places: int) -> str:
+    """To so many places, always: a figure that changes its length cannot be watched."""
+    return f"{Decimal(quanta).scaleb(-scale):,.{places}f}"

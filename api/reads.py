@@ -32,6 +32,11 @@ R = TypeVar("R", bound=Row)
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 """A name in a path or a filter: Postgres text holds no NUL."""
 Number = Annotated[int, Field(ge=1, le=LARGEST)]
+NameFilter = Annotated[Name | None, Query()]
+NumberFilter = Annotated[Number | None, Query()]
+
+Describe = Callable[[View, Sequence[R]], Callable[[R], T]]
+"""(view, rows of a page) -> what makes an item of one of them: what they need beside them is read once a page."""
 
 
 class Point(BaseModel):
@@ -97,10 +102,16 @@ class Asked(Struct, frozen=True):
             as_of=point(view),
         )
 
-    def rows(self, view: View, order: Order, row_type: type[R], where: Filters, render: Callable[[R], T]) -> Listing[T]:
-        """A page of rows, each rendered."""
-        found = view.rows.some(row_type, where, self.page(order))
-        return self.listing(view, order, found, render, lambda row: tuple(getattr(row, name) for name in order.fields))
+    def rows(
+        self, order: Order, row_type: type[R], where: Filters, describe: Describe[R, T], *beside: type[Row]
+    ) -> Listing[T]:
+        """A page of rows, described in a view that has the rows `beside` as well: what a list route comes down to."""
+        with self.view(row_type, *beside) as view:
+            found = view.rows.some(row_type, where, self.page(order))
+            render = describe(view, found[: self.limit])
+            return self.listing(
+                view, order, found, render, lambda row: tuple(getattr(row, each) for each in order.fields)
+            )
 
 
 AsOfText = Annotated[

@@ -11,8 +11,9 @@ import uvicorn
 from msgspec import Struct
 
 from api.app import create_app
-from api.demo_desk import open_desk, ready_curl
+from api.demo_desk import ACCOUNT, open_desk, ready_curl
 from api.live_view import LiveView
+from api.remote import server_url
 from api.security import TokenFilter
 from api.terminal import console
 from domain.errors import InputError
@@ -81,16 +82,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _greet(database: Database, settings: Settings, run: int, url: str, *, demo: bool) -> None:
     first = Access(database).make_first_admin()
-    console.print(f"Truetape listens on [bold]{url}[/]; its API is described at {url}/api/v1/docs", markup=True)
+    described = f"its API is described at {url}/api/v1/docs"
+    console.print(f"Truetape listens on [bold]{url}[/]; {described}", markup=True, soft_wrap=True)
     if first is not None:
         name, password = first
-        console.print(
-            f"first user [bold]{name}[/], password [bold]{password.get_secret_value()}[/]  (shown once)", markup=True
-        )
+        said = f"first user [bold]{name}[/], password [bold]{password.get_secret_value()}[/]  (shown once)"
+        console.print(said, markup=True, soft_wrap=True)
     if demo:
         path = open_desk(database, load_master_key(settings.home), run)
         console.print("send an alert from a second terminal:")
         console.print(f"  {ready_curl(url + path)}", soft_wrap=True, markup=False)
+        console.print("and look at what it did:")
+        elsewhere = "" if url == server_url() else f"export TRUETAPE_URL={url}; "
+        console.print(f"  {elsewhere}truetape login; truetape account show {ACCOUNT}", soft_wrap=True, markup=False)
 
 
 def _player(text: str, speed: int, database: Database, settings: Settings) -> MarketPlayer:

@@ -32,6 +32,15 @@ def _plain(text: str) -> str:
     return text
 
 
+def _whole(secret: SecretStr) -> SecretStr:
+    """Text that can be hashed: JSON can write half of a surrogate pair, which has no bytes."""
+    try:
+        secret.get_secret_value().encode()
+    except UnicodeEncodeError:
+        raise ValueError("must be whole characters") from None
+    return secret
+
+
 def _time(text: str) -> str:
     try:
         parse_time(text)
@@ -66,5 +75,7 @@ TimeText = Annotated[
     Field(description="ISO 8601 with its offset.", examples=["2026-01-01T00:00:00Z"]),
 ]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_plain)]
-Password = Annotated[SecretStr, Field(min_length=12, max_length=128, description="12 to 128 characters.")]
-Secret = Annotated[SecretStr, Field(min_length=1, max_length=512)]
+Password = Annotated[
+    SecretStr, Field(min_length=12, max_length=128, description="12 to 128 characters."), AfterValidator(_whole)
+]
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=512), AfterValidator(_whole)]

@@ -6,18 +6,20 @@ So a command that follows another's answer sees what that one did.
 from typing import TypeVar
 
 from api.problems import ProblemError
+from domain.errors import StoreError
 from domain.market import Instrument
 from domain.values import Price
 from infrastructure.access import transaction
 from infrastructure.event_store.database import Database
 from infrastructure.market_prices import last_prices
-from infrastructure.read_models import update
+from infrastructure.read_models import bring_forward
 from infrastructure.row_queries import Filters, StoredRows, Unequal
 from projections.bots import BOTS, AccountRow, BotRow
 from projections.instruments import InstrumentRow, instrument_of
 from projections.orders import ORDERS, OrderRow
 from projections.portfolio import PORTFOLIO, BalanceRow
 from projections.positions import PoolRow, PositionRow
+from projections.risk import RISK, TradingHaltRow
 from projections.rows import Projection, Row
 
 R = TypeVar("R", bound=Row)
@@ -31,7 +33,7 @@ class Standing:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.run = paper_run(database)
-        self._fresh: set[str] = set()
+        self._stopped: dict[str, StoreError] | None = None
 
     def accounts(self) -> list[AccountRow]:
         return self._some(BOTS, AccountRow)
@@ -42,6 +44,10 @@ class Standing:
     def account(self, name: str) -> AccountRow:
         """Raises ProblemError 404."""
         return _there(self.find_account(name), f"account {name}")
+
+    def halts(self, account: str) -> list[TradingHaltRow]:
+        """The halts of an account that stand, by number."""
+        return [halt for halt in self._some(RISK, TradingHaltRow, account=account) if halt.resumed_at is None]
 
     def bots(self) -> list[BotRow]:
         """All bots that are not deleted."""
@@ -92,9 +98,11 @@ class Standing:
         return None if position is None or position.mark is None else Price(position.mark)
 
     def _update(self, projection: Projection) -> None:
-        if projection.name not in self._fresh:
-            update(self.database, projection)
-            self._fresh.add(projection.name)
+        """All go on together, so that reads find them at one position; only one that is needed may not have stopped."""
+        if self._stopped is None:
+            self._stopped = bring_forward(self.database)
+        if projection.name in self._stopped:
+            raise self._stopped[projection.name]
 
     def _find(self, projection: Projection, row_type: type[R], *key: str | int) -> R | None:
         self._update(projection)

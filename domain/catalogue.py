@@ -3,7 +3,9 @@
 from domain import engine_events as engine
 from domain.account import events as account
 from domain.bot import events as bot
+from domain.execution_pool import events as execution_pool
 from domain.message import Event
+from domain.portfolio_risk import events as portfolio_risk
 from domain.position_group import events as position_group
 from domain.signal import events as signal
 
@@ -17,7 +19,9 @@ def _events_of(module: object) -> list[type[Event]]:
 
 
 EVENTS: tuple[type[Event], ...] = tuple(
-    event for module in (account, bot, engine, position_group, signal) for event in _events_of(module)
+    event
+    for module in (account, bot, engine, execution_pool, portfolio_risk, position_group, signal)
+    for event in _events_of(module)
 )
 
 

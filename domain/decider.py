@@ -1,26 +1,45 @@
 """Decider: three pure values make an aggregate."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from domain.message import Command, Event
+from domain.values import InstrumentId, Price, Time
+
+
+class Now(Struct, frozen=True):
+    """The moment in which a rule decides: its time, the last price seen of every instrument, an account's live groups.
+
+    What a rule takes from here it writes into its events.
+    """
+
+    at: Time
+    marks: dict[InstrumentId, Price]
+    groups: Callable[[str], Sequence[Any]] = lambda _account: ()
+
 
 Rule = Callable[[Any, Any], tuple[Event, ...]]
 """(state, command) -> events; an empty tuple where nothing has changed."""
+TimedRule = Callable[[Any, Any, Now], tuple[Event, ...]]
+"""(state, command, now) -> events, for what depends on the time or the market; folds see neither."""
 Fold = Callable[[Any, Any], Any]
 """(state, event) -> state; never validates, never raises: history has happened."""
 Policy = Callable[[Any], tuple[Command, ...]]
 """event -> commands: the reaction of one aggregate to another; it sees the event only."""
 Reactions = Mapping[type[Event], tuple[Policy, ...]]
+Deadline = Callable[[Any, Time], Iterable[tuple[Time, Command]]]
+"""(event, when it happened) -> commands, each with the time at which it is due. It is never taken back: a command that
+comes when it no longer matters changes nothing."""
 
 
 class Decider(Struct, frozen=True):
     """An aggregate: its kind, the key that its commands and events name it by, its first state, its rules and its folds.
 
     Only the commands in `opens` can bring one into being. `closed` says of a state that it is over, so that the engine
-    forgets it; what still addresses it then finds nobody.
+    forgets it; what still addresses it then finds nobody. A command is in `rules` or in `timed`.
+    `rounds` says of a state that a command is to come at every full period, in microseconds, for as long as it says so.
     """
 
     kind: str
@@ -30,3 +49,5 @@ class Decider(Struct, frozen=True):
     folds: Mapping[type[Event], Fold]
     opens: frozenset[type[Command]]
     closed: Callable[[Any], bool]
+    timed: Mapping[type[Command], TimedRule] = field(default_factory=dict)
+    rounds: Callable[[Any], tuple[int, Command] | None] | None = None

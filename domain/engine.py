@@ -15,10 +15,14 @@ from domain.account.commands import ValueAccount
 from domain.account.decider import DECIDER as ACCOUNT
 from domain.account.state import AccountState
 from domain.bot.decider import DECIDER as BOT
-from domain.decider import Decider, Policy
+from domain.decider import Deadline, Decider, Now, Policy
+from domain.execution_pool.decider import DECIDER as EXECUTION_POOL
 from domain.message import Command, Event, EventId, Record
 from domain.policies import POLICIES
+from domain.policies.deadlines import DEADLINES
+from domain.portfolio_risk.decider import DECIDER as PORTFOLIO_RISK
 from domain.ports import (
+    FOREVER,
     CancelOrder,
     ClockStarted,
     DeadlineReached,
@@ -34,28 +38,31 @@ from domain.ports import (
     TapeEnded,
     Venue,
 )
+from domain.position_group.commands import LookAtPrice
 from domain.position_group.decider import DECIDER as POSITION_GROUP
+from domain.position_group.protection import watch_of
 from domain.signal.commands import DeliverAlert, ReceiveAlert
 from domain.signal.decider import DECIDER as SIGNAL
 from domain.values import InstrumentId, Price, Time
+from domain.wakes import Rounds, Timers, Watches
 
 DAY = 86_400_000_000
 """Microseconds: accounts are valued at the end of each UTC day."""
 
+DECIDERS = (ACCOUNT, BOT, EXECUTION_POOL, PORTFOLIO_RISK, POSITION_GROUP, SIGNAL)
+
 ROUTES: Mapping[type[Command], Decider] = {
-    command: decider for decider in (ACCOUNT, BOT, POSITION_GROUP, SIGNAL) for command in decider.rules
+    command: decider for decider in DECIDERS for command in (*decider.rules, *decider.timed)
 }
 
-OWNERS: Mapping[type[Event], Decider] = {
-    event: decider for decider in (ACCOUNT, BOT, POSITION_GROUP, SIGNAL) for event in decider.folds
-}
+OWNERS: Mapping[type[Event], Decider] = {event: decider for decider in DECIDERS for event in decider.folds}
 
 
 def _submit(state: AccountState, event: account_events.RiskPassed, verdict: EventId) -> Effect:
     order = state.orders[event.order]
     return SubmitOrder(
         event.account, order.id, order.instrument, order.side, order.type, order.quantity, order.limit, order.stop,
-        order.reduce_only, verdict,
+        order.reduce_only, verdict, order.bracket,
     )  # fmt: skip
 
 
@@ -79,8 +86,11 @@ EFFECTS: Mapping[type[Event], Callable[[Any, Any, EventId], Effect]] = {
     account_events.CancelRejected: _query,
 }
 
-REACTIONS: Mapping[type[Event], tuple[Callable[[Any, Any, EventId], Effect] | None, tuple[Policy, ...]]] = {
-    event: (EFFECTS.get(event), POLICIES.get(event, ())) for event in EFFECTS.keys() | POLICIES.keys()
+REACTIONS: Mapping[
+    type[Event], tuple[Callable[[Any, Any, EventId], Effect] | None, tuple[Policy, ...], Deadline | None]
+] = {
+    event: (EFFECTS.get(event), POLICIES.get(event, ()), DEADLINES.get(event))
+    for event in EFFECTS.keys() | POLICIES.keys() | DEADLINES.keys()
 }
 """What follows an event, in one look; most have nothing."""
 
@@ -99,13 +109,17 @@ class Core:
     def __init__(self) -> None:
         self.interest = Interest()
         self.marks: dict[InstrumentId, Price] = {}
-        self._streams: dict[str, dict[object, Stream]] = {
-            decider.kind: {} for decider in (ACCOUNT, BOT, POSITION_GROUP, SIGNAL)
-        }
+        self._streams: dict[str, dict[object, Stream]] = {decider.kind: {} for decider in DECIDERS}
         self._opened = 0
         self._records: list[Record[Event]] = []
         self._effects: list[Effect] = []
         self._queue: deque[tuple[Command, EventId]] = deque()
+        self._timers = Timers()
+        self._day_end = FOREVER
+        self._watches = Watches(self.interest.watched)
+        self._rounds = Rounds()
+        self._clock = Time(0)
+        self._looks: list[Command] = []
 
     def state(self, kind: str, key: object) -> Any:  # noqa: ANN401  (each aggregate has a state of its own type)
         """An open aggregate's state, None where there is none."""
@@ -126,14 +140,22 @@ class Core:
         streams = self._streams[decider.kind]
         key = decider.key(record.events[0])
         if record.version == 1:
-            streams[key] = Stream(record.stream, 0, decider.initial())
+            before = streams.get(key)  # a name used again goes on from what it was
+            streams[key] = Stream(record.stream, 0, decider.initial() if before is None else before.state)
             self._opened = record.stream
         stream = streams[key]
-        for event in record.events:
+        for offset, event in enumerate(record.events):
             stream.state = decider.folds[type(event)](stream.state, event)
+            self._set_timers(DEADLINES.get(type(event)), event, record.at, (record.stream, record.version + offset))
         stream.version = record.version + len(record.events) - 1
-        if decider.closed(stream.state):
-            del streams[key]
+        self._settle(decider, key, stream)
+
+    def start_clock(self, at: Time) -> None:
+        """The market's time begins, or goes on: what was due by then has had its turn."""
+        self._timers.take(at)
+        self._clock = at
+        self._day_end = day_end(at)
+        self._look_ahead()
 
     def step(self, moments: list[Moment]) -> tuple[list[Record[Event]], list[Effect]]:
         """Take the moments in order; return the records to append and the effects to release after.
@@ -146,12 +168,15 @@ class Core:
                 if type(fact) is Input:
                     self._take(fact, moment)
                 elif type(fact) is Mark:
-                    self.marks[fact.instrument] = fact.price
+                    self._mark(fact)
                 elif type(fact) is ClockStarted:
-                    self.interest.deadline = day_end(moment.at)
+                    self.start_clock(moment.at)
                 else:
-                    self._value(fact, moment)
+                    self._pass_time(fact, moment)
             self._react(moment)
+            if self._day_end is not FOREVER:
+                self._clock = max(self._clock, moment.at)
+                self._look_ahead()
         return self._records, self._effects
 
     def _take(self, fact: Input, moment: Moment) -> None:
@@ -160,21 +185,43 @@ class Core:
             message = ReceiveAlert(message.source, message.body, moment.at, self.marks)
         self._handle(message, moment, fact.actor, None)
 
-    def _react(self, moment: Moment) -> None:
-        """Run policies until quiet."""
-        queue = self._queue
-        while queue:
-            command, cause = queue.popleft()
-            self._handle(command, moment, "core", cause)
+    def _mark(self, mark: Mark) -> None:
+        """Note a price; who waits for it looks at it once this moment's facts have had their consequences."""
+        self.marks[mark.instrument] = mark.price
+        for (bot, group), watch in self._watches.reached(mark):
+            low = mark.price if mark.low is None else mark.low
+            high = mark.price if mark.high is None else mark.high
+            self._looks.append(LookAtPrice(bot, group, mark.price, low, high, watch))
 
-    def _value(self, fact: object, moment: Moment) -> None:
-        """Value every account; at a deadline, ask for the next day's."""
+    def _react(self, moment: Moment) -> None:
+        """Run policies until quiet; then those who waited for a price, or for a round."""
+        queue = self._queue
+        while True:
+            while queue:
+                command, cause = queue.popleft()
+                self._handle(command, moment, "core", cause)
+            if not self._looks:
+                return
+            looks, self._looks = self._looks, []
+            for look in looks:
+                self._handle(look, moment, "core", None)
+
+    def _pass_time(self, fact: object, moment: Moment) -> None:
+        """At a deadline do what is due; at the end of a day, and of the tape, value every account."""
         if type(fact) is DeadlineReached:
-            self.interest.deadline = day_end(moment.at)
+            self._queue.extend(self._timers.take(moment.at))
+            self._looks += self._rounds.due(moment.at)
+            self._clock = moment.at
+            if moment.at < self._day_end:
+                return
+            self._day_end = day_end(moment.at)
         else:
             assert type(fact) is TapeEnded, fact
         for account in list(self._streams["account"]):
             self._handle(ValueAccount(str(account), self.marks), moment, "core", None)
+
+    def _look_ahead(self) -> None:
+        self.interest.deadline = min(self._day_end, self._timers.next, self._rounds.next(self._clock))
 
     def _handle(self, command: Command, moment: Moment, actor: str, cause: EventId | None) -> None:
         decider = ROUTES[type(command)]
@@ -186,7 +233,11 @@ class Core:
             if type(command) not in decider.opens:
                 return  # it is over, or never was: nobody is there to decide
             stream = Stream(self._opened + 1, 0, decider.initial())
-        events = decider.rules[type(command)](stream.state, command)
+        rule = decider.rules.get(type(command))
+        if rule is not None:
+            events = rule(stream.state, command)
+        else:
+            events = decider.timed[type(command)](stream.state, command, Now(moment.at, self.marks, self._groups))
         if not events:
             return
         version = stream.version + 1
@@ -196,12 +247,27 @@ class Core:
             streams[key] = stream
             name = stream_key(decider.kind, key)
         self._records.append(Record(stream.number, version, moment.at, actor, cause, events, name, moment.observed_at))
-        self._evolve(decider, stream, events)
-        if decider.closed(stream.state):
-            del streams[key]
+        self._evolve(decider, stream, events, moment.at)
+        self._settle(decider, key, stream)
 
-    def _evolve(self, decider: Decider, stream: Stream, events: tuple[Event, ...]) -> None:
-        """The decision evolves whole; then effects are made and policies react to each event."""
+    def _groups(self, account: str) -> list[Any]:
+        """The states of an account's live groups, in the order in which they opened."""
+        states = (stream.state for stream in self._streams["position_group"].values())
+        return [state for state in states if state.account == account]
+
+    def _settle(self, decider: Decider, key: object, stream: Stream) -> None:
+        """Forget what is over, and note which prices what is open waits for."""
+        over = decider.closed(stream.state)
+        if over:
+            del self._streams[decider.kind][key]
+        if decider.rounds is not None:
+            self._rounds.put((decider.kind, key), None if over else decider.rounds(stream.state))
+        if decider is POSITION_GROUP:
+            watch = None if over else watch_of(stream.state)
+            self._watches.put((stream.state.bot, stream.state.group), stream.state.instrument.id, watch)
+
+    def _evolve(self, decider: Decider, stream: Stream, events: tuple[Event, ...], at: Time) -> None:
+        """The decision evolves whole; then effects are made, policies react to each event, and timers are set."""
         folds = decider.folds
         state = stream.state
         for event in events:
@@ -214,13 +280,19 @@ class Core:
             follows = REACTIONS.get(type(event))
             if follows is None:
                 continue
-            make, policies = follows
+            make, policies, deadline = follows
             here = (stream.number, version)
             if make is not None:
                 self._effects.append(make(state, event, here))
             for policy in policies:
                 for command in policy(event):
                     self._queue.append((command, here))
+            self._set_timers(deadline, event, at, here)
+
+    def _set_timers(self, deadline: Deadline | None, event: Event, at: Time, cause: EventId) -> None:
+        if deadline is not None:
+            for due, command in deadline(event, at):
+                self._timers.put(due, command, cause)
 
 
 def day_end(at: Time) -> Time:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from domain.account.events import OrderType
 from domain.message import Command, Event, EventId, Record
@@ -13,10 +13,15 @@ FOREVER = Time(2**63 - 1)
 
 
 class Mark(Struct, frozen=True):
-    """An observation: the instrument's last price is now this. It leaves no record."""
+    """An observation: the instrument's last price is now this. It leaves no record.
+
+    `low` and `high` are those of the candle that has passed; None where only its close is told.
+    """
 
     instrument: InstrumentId
     price: Price
+    low: Price | None = None
+    high: Price | None = None
 
 
 class ClockStarted(Struct, frozen=True):
@@ -50,13 +55,21 @@ class Moment(Struct, frozen=True):
 
 
 class Interest(Struct):
-    """What can wake the core next; kept up to date, never rebuilt."""
+    """What can wake the core next; kept up to date, never rebuilt.
+
+    `watched` are instruments of which the core wants a Mark with low and high of every candle that reaches down to the
+    first price or up to the second.
+    """
 
     deadline: Time = FOREVER
+    watched: dict[InstrumentId, tuple[int, int]] = field(default_factory=dict)
 
 
 class SubmitOrder(Struct, frozen=True):
-    """Send an order; `verdict` names the recorded risk verdict that allows it."""
+    """Send an order; `verdict` names the recorded risk verdict that allows it.
+
+    Orders that only reduce and have the same `bracket` exclude each other: a stop that fills cancels the rest.
+    """
 
     account: str
     order: int
@@ -68,6 +81,7 @@ class SubmitOrder(Struct, frozen=True):
     stop: Price | None
     reduce_only: bool
     verdict: EventId
+    bracket: str = ""
 
 
 class CancelOrder(Struct, frozen=True):

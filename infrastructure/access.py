@@ -25,6 +25,8 @@ ROLES: tuple[Role, ...] = get_args(Role)
 REFRESH_US = 7 * 86_400_000_000
 REUSE_US = 10_000_000
 """How long after its use a refresh token may come again: two windows of one browser, or an answer that was lost."""
+REFUSALS_NOTED = 10
+"""Refused logins of a user in a row that are noted one by one; from there on, only when their number has doubled."""
 FIRST_ADMIN = "admin"
 _LOCK = 0x7472_7565_0005
 """The advisory lock of whoever changes users: so the last administrator stays."""
@@ -137,12 +139,12 @@ class Access:
                 return None
             user = _user(cursor, name)
             if not right or user.disabled:
-                self._note(cursor, f"user:{name}", "login.refused", name, address)
+                self._note_refusal(cursor, name, address)
                 return None
             if renewed is not None:
                 cursor.execute("UPDATE users SET password_hash = %s WHERE name = %s", [renewed, name])
-            cursor.execute("DELETE FROM refresh_tokens WHERE expires_at < %s", [self._clock()])
-            cursor.execute(_FORGET_SESSIONS)
+            cursor.execute("UPDATE users SET refused = 0 WHERE name = %s AND refused > 0", [name])
+            self._forget_what_is_over(cursor)
             session = secrets.token_hex(16)
             cursor.execute(
                 'INSERT INTO sessions (session, "user", created_at) VALUES (%s, %s, %s)', [session, name, self._clock()]
@@ -154,6 +156,7 @@ class Access:
         """Exchange a refresh token for the next one. One that was used before ends its whole session, and gives None."""
         now = self._clock()
         with self._cursor() as cursor:
+            self._forget_what_is_over(cursor)
             row = cursor.execute(_REFRESH, [digest(token)]).fetchone()
             if row is None:
                 return None
@@ -212,6 +215,22 @@ class Access:
             [digest(token), session, self._clock() + REFRESH_US],
         )
         return token
+
+    def _forget_what_is_over(self, cursor: Cursor[TupleRow]) -> None:
+        """At every login and refresh, so that neither tokens nor sessions pile up where there is only one of the two."""
+        if cursor.execute("DELETE FROM refresh_tokens WHERE expires_at < %s", [self._clock()]).rowcount:
+            cursor.execute(_FORGET_SESSIONS)
+
+    def _note_refusal(self, cursor: Cursor[TupleRow], name: str, address: str) -> None:
+        """Note the first few since the last login, then every doubling: who guesses for ever adds a few rows."""
+        row = cursor.execute(
+            "UPDATE users SET refused = refused + 1 WHERE name = %s RETURNING refused", [name]
+        ).fetchone()
+        refused = 0 if row is None else int(row[0])
+        if refused <= REFUSALS_NOTED:
+            self._note(cursor, f"user:{name}", "login.refused", name, address)
+        elif refused & (refused - 1) == 0:
+            self._note(cursor, f"user:{name}", f"login.refused:{refused}", name, address)
 
     def _note(self, cursor: Cursor[TupleRow], actor: str, action: str, subject: str, address: str = "") -> None:
         cursor.execute(

@@ -13,8 +13,10 @@ from psycopg.rows import tuple_row
 from domain.account import commands as account
 from domain.bot import commands as bot
 from domain.errors import InputError, StoreError
+from domain.execution_pool import commands as execution_pool
 from domain.market import Candle, Trade
 from domain.message import Command
+from domain.portfolio_risk import commands as portfolio_risk
 from domain.signal.commands import DeliverAlert, OpenSource
 from domain.values import InstrumentId, Time
 from infrastructure.event_store.database import Database
@@ -30,8 +32,12 @@ COMMANDS: Mapping[str, type[Command]] = {
     for command in (
         account.OpenAccount, account.ListInstrument, account.DepositCash, account.DepositPosition, account.PlaceOrder,
         account.CancelOrderById, account.HaltTrading, account.ResumeTrading,
+        account.SetRiskLimits, account.ReviewRisk, account.RecordReference,
         bot.CreateBot, bot.ConfigureBot, bot.StartBot, bot.PauseBot, bot.ResumeBot, bot.StopBot, bot.DeleteBot,
         bot.CloseGroup, OpenSource,
+        execution_pool.ConfigurePool, execution_pool.PromoteSignal, execution_pool.RemoveSignal,
+        portfolio_risk.ConfigureOffset, portfolio_risk.RunOffset, portfolio_risk.SkipOffset,
+        portfolio_risk.BlockGroup, portfolio_risk.UnblockGroup,
     )
 }  # fmt: skip
 """What people may ask of a shard, by the name it is stored under."""

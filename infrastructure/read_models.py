@@ -1,34 +1,40 @@
 """Read models: the projections' rows in Postgres, each record in them exactly once.
 
 A batch of records, the rows that it changed and the position of its last record are one transaction, under a lock of
-the projection; so a crash loses a batch whole, and two runners take turns.
+each projection; so a crash loses a batch whole, and two runners take turns. All projections take a batch in the same
+transaction, so that whoever reads the rows of several sees them at one position.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, repeat
 from typing import Any, Literal, TypeVar
 
 import psycopg
-from eventsourcing.persistence import PersistenceError, Tracking
-from eventsourcing.postgres import PostgresTrackingRecorder
+from eventsourcing.persistence import PersistenceError
 from msgspec import Struct
 from psycopg.rows import TupleRow, tuple_row
 
 from domain.errors import StoreError
-from infrastructure.event_store import codec
+from domain.values import LARGEST
 from infrastructure.event_store.database import Database
-from infrastructure.row_tables import KEPT_ROWS, SCHEMA, SHADOWS, PostgresRows, Table, table_of
+from infrastructure.projection_batches import (
+    Runs,
+    advance,
+    fold_batch,
+    is_old,
+    lock,
+    read_positions,
+    read_tracked,
+    tracked_name,
+)
+from infrastructure.projection_stops import ProjectionStoppedError, Stop, find_stops, forget_stops, note_stop
+from infrastructure.row_tables import KEPT_ROWS, SCHEMA, SHADOWS, Table, table_of
 from projections import PROJECTIONS
-from projections.rows import Context, Projection, Row, Rows
+from projections.rows import Projection, Row
 
 BATCH = 5000
 """Records that one transaction folds."""
-_LOCK = 0x7472_7565
-"""The advisory locks of whoever writes a projection's rows; the projection's name is the second half of the key."""
-
-_RECORDS = "SELECT position, run, state FROM records WHERE position > %s ORDER BY position LIMIT %s"
-_TRACKED = "SELECT application_name, notification_id FROM notification_tracking WHERE starts_with(application_name, %s)"
-
 R = TypeVar("R", bound=Row)
 Cursor = psycopg.Cursor[TupleRow]
 
@@ -43,78 +49,125 @@ class Difference(Struct, frozen=True):
     fields: dict[str, tuple[Any, Any]]
 
 
-class ProjectionTracking(PostgresTrackingRecorder):
-    """The library's tracking, moved inside a transaction of ours; its table is made by migrations."""
-
-    def advance(self, cursor: psycopg.Cursor[Any], name: str, position: int) -> None:
-        """Move a projection on; the library refuses any step that is not forward."""
-        self._insert_tracking(cursor, Tracking(name, position))
-
-
-class _Runs:
-    """The rows of every run that a runner meets. What they keep in memory is true up to `position`."""
-
-    def __init__(self, cursor: Cursor, schema: str, kept_rows: int) -> None:
-        self.position = 0
-        self._cursor = cursor
-        self._schema = schema
-        self._kept_rows = kept_rows
-        self._of: dict[int, PostgresRows] = {}
-
-    def of(self, run: int) -> PostgresRows:
-        rows = self._of.get(run)
-        if rows is None:
-            rows = self._of[run] = PostgresRows(self._cursor, run, self._schema, self._kept_rows)
-        return rows
-
-    def flush(self) -> None:
-        for rows in self._of.values():
-            rows.flush()
-
-    def go_to(self, position: int) -> None:
-        """Forget what is kept, if somebody else has moved the projection there."""
-        if position != self.position:
-            self._of.clear()
-            self.position = position
-
-
 def update(database: Database, projection: Projection, batch: int = BATCH, kept_rows: int = KEPT_ROWS) -> int:
-    """Fold every record that the projection has not seen; return the position it has reached.
+    """Fold every record that this projection has not seen, whatever the others have; return the position it has reached.
 
     Raises StoreError where an event cannot be folded or the rows are of a newer program; rows of an older
-    `schema_version` are folded anew.
+    `schema_version` are folded anew. A projection that stops has taken in every record before the one that stops it.
     """
-    with _session(database, projection) as (connection, cursor):
-        runs = _Runs(cursor, SCHEMA, kept_rows)
-        while True:
-            with connection.transaction():
-                _lock(cursor, projection)
-                tracked = _tracked(cursor, projection)
-                if tracked and projection.schema_version not in tracked:
-                    _rebuild(database, cursor, projection, batch, kept_rows)
-                    continue
-                position = tracked.get(projection.schema_version, 0)
-                runs.go_to(position)
-                if not _fold_batch(cursor, projection, runs, batch):
-                    return position
-                _advance(database, cursor, projection, runs.position)
-
-
-def update_all(database: Database, projections: Sequence[Projection] = PROJECTIONS, batch: int = BATCH) -> None:
-    """Update every projection; one that stops does not stop the others, and is said at the end."""
-    stopped: list[StoreError] = []
-    for projection in projections:
+    first = size = batch
+    stop = next((stop for stop in find_stops(database) if stop.projection == projection.name), None)
+    if stop is not None:
+        _stay_stopped(database, projection, stop)
+        first = 1  # nearly always it stops again: that should cost one record
+    while True:
         try:
-            update(database, projection, batch)
-        except StoreError as error:
-            stopped.append(error)
+            return _bring_forward(database, [projection], chain([first], repeat(size)), kept_rows)
+        except ProjectionStoppedError as error:
+            if error.records <= 1:
+                if error.records:
+                    note_stop(database, projection, position_of(database, projection), str(error))
+                raise
+            first = size = error.records // 2
+
+
+def bring_forward(
+    database: Database,
+    projections: Sequence[Projection] = PROJECTIONS,
+    batch: int = BATCH,
+    kept_rows: int = KEPT_ROWS,
+) -> dict[str, StoreError]:
+    """Update every projection, all of them in one transaction for each batch.
+
+    One that stops does not stop the others: what stopped it is returned under its name.
+    """
+    apart = _apart(database, projections)
+    going = [each for each in projections if each.name not in apart]
+    while going:
+        try:
+            _bring_forward(database, going, repeat(batch), kept_rows)
+            break
+        except ProjectionStoppedError as error:
+            apart.add(error.projection)
+            going = [each for each in going if each.name != error.projection]
+    stopped: dict[str, StoreError] = {}
+    for projection in projections:
+        if projection.name in apart:
+            try:
+                update(database, projection, batch, kept_rows)
+            except StoreError as error:
+                stopped[projection.name] = error
+    return stopped
+
+
+def update_all(
+    database: Database,
+    projections: Sequence[Projection] = PROJECTIONS,
+    batch: int = BATCH,
+    kept_rows: int = KEPT_ROWS,
+) -> None:
+    """Bring every projection forward; raises StoreError with what has stopped those that had to."""
+    stopped = list(bring_forward(database, projections, batch, kept_rows).values())
     if stopped:
         raise StoreError("\n".join(map(str, stopped))) from stopped[0]
 
 
+def _bring_forward(database: Database, projections: Sequence[Projection], sizes: Iterator[int], kept_rows: int) -> int:
+    """Fold batches of these sizes until there is nothing more to fold, and return the position of all.
+
+    Those furthest behind go on together until they stand where the next ones do, and from there with them.
+    """
+    with _session(database, projections) as (connection, cursor):
+        runs = {each.name: Runs(cursor, SCHEMA, kept_rows) for each in projections}
+        while True:
+            with connection.transaction():
+                lock(cursor, projections)
+                tracked = read_tracked(cursor, projections)
+                old = [each for each in projections if is_old(each, tracked[each.name])]
+                if old:
+                    _fold_anew(database, cursor, old[0], kept_rows)
+                    continue
+                reached = {each.name: tracked[each.name].get(each.schema_version, 0) for each in projections}
+                lowest = min(reached.values())
+                behind = [each for each in projections if reached[each.name] == lowest]
+                stop = min((position for position in reached.values() if position > lowest), default=LARGEST)
+                for each in behind:
+                    runs[each.name].go_to(lowest)
+                position = fold_batch(cursor, [(each, runs[each.name]) for each in behind], next(sizes), stop)
+                if position is None:
+                    return lowest
+                for each in behind:
+                    advance(database, cursor, each, position)
+                forget_stops(cursor, behind)
+
+
+def _apart(database: Database, projections: Sequence[Projection]) -> set[str]:
+    """The names of those that cannot go on with the others: stopped, or their rows of another fold."""
+    apart = {stop.projection for stop in find_stops(database)}
+    with _session(database, projections) as (_, cursor):
+        found = read_positions(cursor)
+    return apart | {each.name for each in projections if is_old(each, found.get(each.name, {}))}
+
+
+def _stay_stopped(database: Database, projection: Projection, stop: Stop) -> None:
+    """Where the rows could not be folded anew, do not try the whole log again each time."""
+    with _session(database, [projection]) as (_, cursor):
+        old = is_old(projection, read_tracked(cursor, [projection])[projection.name])
+    if old and stop.schema_version == projection.schema_version:
+        reason = f"{stop.reason}; once that is mended: truetape projections rebuild"
+        raise ProjectionStoppedError(projection.name, reason, 0)
+
+
+def _fold_anew(database: Database, cursor: Cursor, projection: Projection, kept_rows: int) -> None:
+    try:
+        _rebuild(database, cursor, projection, BATCH, kept_rows)
+    except ProjectionStoppedError as error:
+        raise ProjectionStoppedError(projection.name, str(error), 1) from error
+
+
 def rebuild(database: Database, projection: Projection, batch: int = BATCH, kept_rows: int = KEPT_ROWS) -> int:
     """Fold the log from its beginning beside the rows and put the new ones in their place; return the position."""
-    with _session(database, projection) as (connection, cursor), connection.transaction():
+    with _session(database, [projection]) as (connection, cursor), connection.transaction():
         return _rebuild(database, cursor, projection, batch, kept_rows)
 
 
@@ -122,20 +175,20 @@ def differences(
     database: Database, projection: Projection, batch: int = BATCH, kept_rows: int = KEPT_ROWS
 ) -> list[Difference]:
     """Compare the rows with a fold of the log up to the position they claim; nothing is written."""
-    with _session(database, projection) as (connection, cursor), connection.transaction(force_rollback=True):
+    with _session(database, [projection]) as (connection, cursor), connection.transaction(force_rollback=True):
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        stop = max(_tracked(cursor, projection).values(), default=0)
+        stop = max(read_tracked(cursor, [projection])[projection.name].values(), default=0)
         tables = _make_shadows(cursor, projection)
-        runs = _Runs(cursor, SHADOWS, kept_rows)
-        while _fold_batch(cursor, projection, runs, batch, stop):
-            pass  # each batch moves `runs` on
+        folding = [(projection, Runs(cursor, SHADOWS, kept_rows))]
+        while fold_batch(cursor, folding, batch, stop):
+            pass  # each batch moves the rows on
         return [difference for table in tables for difference in _compare(cursor, table)]
 
 
 def position_of(database: Database, projection: Projection) -> int:
     """The position of the last record in the projection's rows, 0 where there is none."""
-    with _session(database, projection) as (_, cursor):
-        return max(_tracked(cursor, projection).values(), default=0)
+    with _session(database, [projection]) as (_, cursor):
+        return max(read_tracked(cursor, [projection])[projection.name].values(), default=0)
 
 
 def rows_of(database: Database, row_type: type[R], run: int) -> list[R]:
@@ -154,7 +207,7 @@ def rows_of(database: Database, row_type: type[R], run: int) -> list[R]:
 
 @contextmanager
 def _session(
-    database: Database, projection: Projection
+    database: Database, projections: Sequence[Projection]
 ) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Cursor[TupleRow]]]:
     try:
         with (
@@ -163,88 +216,32 @@ def _session(
         ):
             yield connection, cursor
     except PersistenceError as error:
-        raise StoreError(f"the rows of projection {projection.name} cannot be brought up to date: {error}") from error
-
-
-def _lock(cursor: Cursor, projection: Projection) -> None:
-    cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCK, projection.name])
-
-
-def _name(projection: Projection, schema_version: int) -> str:
-    return f"{projection.name}.v{schema_version}"
-
-
-def _tracked(cursor: Cursor, projection: Projection) -> dict[int, int]:
-    """The position reached under each schema version; there is one at most."""
-    prefix = f"{projection.name}.v"
-    found = {int(name.removeprefix(prefix)): position for name, position in cursor.execute(_TRACKED, [prefix])}
-    newest = max(found, default=0)
-    if newest > projection.schema_version:
-        raise StoreError(
-            f"the rows of projection {projection.name} are of schema version {newest}, newer than this Truetape's "
-            f"{projection.schema_version}; upgrade Truetape"
-        )
-    return found
-
-
-def _advance(database: Database, cursor: Cursor, projection: Projection, position: int) -> None:
-    ProjectionTracking(database.datastore).advance(cursor, _name(projection, projection.schema_version), position)
-
-
-def _fold_batch(cursor: Cursor, projection: Projection, runs: _Runs, batch: int, stop: int | None = None) -> bool:
-    """Fold the next records, at most to `stop`, and write the changed rows; return whether there were any."""
-    found = cursor.execute(_RECORDS, [runs.position, batch]).fetchall()
-    if stop is not None:
-        found = [row for row in found if row[0] <= stop]
-    for position, run, state in found:
-        _fold(projection, runs.of(run), run, position, state)
-    if not found:
-        return False
-    runs.flush()
-    runs.position = found[-1][0]
-    return True
-
-
-def _fold(projection: Projection, rows: Rows, run: int, position: int, state: bytes) -> None:
-    """Fold one record; a StoreError says at which event of which run the projection had to stop."""
-    try:
-        record = codec.decode(state, run, position)
-    except StoreError as error:
-        raise StoreError(f"projection {projection.name} stopped: {error}") from error
-    folds = projection.folds
-    for index, event in enumerate(record.events):
-        fold = folds.get(type(event))
-        if fold is None:
-            continue
-        try:
-            fold(rows, Context(record.stream, record.version + index, record.at), event)
-        except psycopg.Error:
-            raise  # the database's trouble, not the event's
-        except Exception as error:
-            tag = event.__struct_config__.tag
-            raise StoreError(
-                f"projection {projection.name} stopped at position {position + index} of run {run}, {tag}: {error}"
-            ) from error
+        names = ", ".join(each.name for each in projections)
+        raise StoreError(f"the rows of projection {names} cannot be brought up to date: {error}") from error
 
 
 def _rebuild(database: Database, cursor: Cursor, projection: Projection, batch: int, kept_rows: int) -> int:
     """Inside a transaction: most of the log is folded before the lock, so that runners wait for the rest only."""
     tables = _make_shadows(cursor, projection)
-    runs = _Runs(cursor, SHADOWS, kept_rows)
-    while _fold_batch(cursor, projection, runs, batch):
+    runs = Runs(cursor, SHADOWS, kept_rows)
+    folding = [(projection, runs)]
+    while fold_batch(cursor, folding, batch):
         pass  # each batch moves `runs` on
-    _lock(cursor, projection)
-    while _fold_batch(cursor, projection, runs, batch):
+    lock(cursor, [projection])
+    while fold_batch(cursor, folding, batch):
         pass  # what came meanwhile
-    tracked = _tracked(cursor, projection)
+    tracked = read_tracked(cursor, [projection])[projection.name]
     for table in tables:
         cursor.execute(table.clear)
         cursor.execute(table.fill_from_shadow)
         cursor.execute(table.drop_shadow)
     for version in tracked.keys() - {projection.schema_version}:
-        cursor.execute("DELETE FROM notification_tracking WHERE application_name = %s", [_name(projection, version)])
+        cursor.execute(
+            "DELETE FROM notification_tracking WHERE application_name = %s", [tracked_name(projection, version)]
+        )
     if runs.position > tracked.get(projection.schema_version, 0):
-        _advance(database, cursor, projection, runs.position)
+        advance(database, cursor, projection, runs.position)
+    forget_stops(cursor, [projection])
     return runs.position
 
 

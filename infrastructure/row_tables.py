@@ -1,6 +1,7 @@
 """Row types as tables: what each is asked in SQL, and the rows of one run read and written through it."""
 
 import types
+from collections.abc import Iterable
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -10,6 +11,8 @@ from msgspec import Struct
 from psycopg import sql
 from psycopg.rows import TupleRow
 
+from domain.errors import StoreError
+from domain.values import LARGEST
 from projections.rows import Key, Row, key_getter
 
 SCHEMA = "public"
@@ -124,6 +127,16 @@ def _storable(value: Any) -> Any:
     return value.replace("\x00", "\ufffd") if isinstance(value, str) and "\x00" in value else value
 
 
+def _unstorable(rows: Iterable[Row]) -> str | None:
+    """Name the first number that is too large for its column: money is unbounded on the way, a column is not."""
+    for row in rows:
+        for name, value in msgspec.structs.asdict(row).items():
+            if isinstance(value, int) and abs(value) > LARGEST:
+                key = ", ".join(map(str, key_getter(type(row))(row)))
+                return f"{row.table} ({key}): {name} is {value}; a row holds at most {LARGEST}"
+    return None
+
+
 class PostgresRows:
     """The rows of one run in Postgres: read when first asked for, written once by `flush`.
 
@@ -156,13 +169,16 @@ class PostgresRows:
         self._changed.setdefault(row_type, {})[key] = row
 
     def flush(self) -> None:
-        """Write every changed row, each table in one statement."""
+        """Write every changed row, each table in one statement; raises StoreError for what no column holds."""
         for row_type, rows in self._changed.items():
             columns = [
                 [_storable(value) for value in column]
                 for column in zip(*map(msgspec.structs.astuple, rows.values()), strict=True)
             ]
-            self._cursor.execute(_access_to(row_type, self._schema).upsert, [self._run, *columns])
+            try:
+                self._cursor.execute(_access_to(row_type, self._schema).upsert, [self._run, *columns])
+            except psycopg.DataError as error:
+                raise StoreError(_unstorable(rows.values()) or f"{row_type.table}: {error}") from error
         for row_type, known in self._known.items():
             if len(known) > self._kept_rows:
                 self._whole[row_type] = False

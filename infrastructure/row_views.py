@@ -31,7 +31,9 @@ _ATTEMPT_SECONDS = 0.02
 
 _CURRENT = "SELECT run FROM runs WHERE mode = 'paper' ORDER BY run DESC LIMIT 1"
 _TRACKED = """
-SELECT coalesce(min(coalesce(notification_id, 0)), 0), coalesce(max(coalesce(notification_id, 0)), 0)
+SELECT
+    coalesce(min(coalesce(notification_id, 0)), 0), coalesce(max(coalesce(notification_id, 0)), 0),
+    EXISTS (SELECT FROM projection_stops WHERE projection || '.v' || schema_version = ANY(array_agg(name)))
 FROM unnest(%s::text[]) AS asked (name) LEFT JOIN notification_tracking ON application_name = name
 """
 _LAST_UPTO = """
@@ -93,13 +95,13 @@ class Views:
     def _stored(self, run: Run, projections: Sequence[str]) -> Iterator[View]:
         """The rows as they are stored.
 
-        Each projection is written in transactions of its own, so two may differ while they are brought up to date;
-        then look again soon. Where they go on differing, the lowest position is said: some rows are ahead of it.
+        Projections go on together, so they stand at one position, but while one catches up alone; then look again soon.
+        Where they go on differing, as when one has stopped, the lowest position is said: some rows are ahead of it.
         """
         for attempt in range(_ATTEMPTS):
             with _snapshot(self.database) as cursor:
-                lowest, highest = cursor.execute(_TRACKED, [projections]).fetchone() or (0, 0)
-                if lowest == highest or attempt == _ATTEMPTS - 1:
+                lowest, highest, stopped = cursor.execute(_TRACKED, [projections]).fetchone() or (0, 0, False)
+                if lowest == highest or stopped or attempt == _ATTEMPTS - 1:
                     last, at = _last_upto(cursor, run, lowest)
                     yield View(run, last, at, StoredRows(cursor, run.run))
                     return

@@ -76,8 +76,12 @@ def load_settings() -> Settings:
         raise InputError(f"settings (environment or {path}): {_reason(error)}") from None
 
 
+CLIENT_VARIABLES = ("TRUETAPE_URL", "TRUETAPE_USER", "TRUETAPE_PASSWORD")
+"""Of the commands that talk to a running server; known here so that they may be exported for all."""
+
+
 def _check_environment() -> None:
-    allowed = {PREFIX + name.upper() for name in Settings.model_fields}
+    allowed = {PREFIX + name.upper() for name in Settings.model_fields} | set(CLIENT_VARIABLES)
     for name in sorted(os.environ):
         if name.startswith(PREFIX) and name not in allowed:
             raise InputError(f"unknown environment variable {name}; allowed: {', '.join(sorted(allowed))}")

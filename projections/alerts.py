@@ -4,7 +4,14 @@ from typing import ClassVar, Literal
 
 from msgspec import structs
 
-from domain.bot.events import AlertRefused, EntryTaken, ExitTaken
+from domain.bot.events import AimTaken, AlertRefused, EntryDropped, EntryTaken, ExitTaken, PyramidTaken
+from domain.execution_pool.events import (
+    QueuedSignalReplaced,
+    SignalExpired,
+    SignalPromoted,
+    SignalQueued,
+    SignalRemoved,
+)
 from domain.signal.events import (
     Action,
     AlertReceived,
@@ -16,13 +23,15 @@ from domain.signal.events import (
 )
 from projections.rows import Context, Projection, Row, Rows, decimal_or_none, need
 
-Verdict = Literal["received", "accepted", "duplicate", "malformed", "refused", "stale"]
+Verdict = Literal["received", "accepted", "duplicate", "malformed", "refused", "stale", "queued", "replaced"]
 
 
 class AlertRow(Row, frozen=True):
     """A delivery of an alert; one that its source accepted and its bot refused is refused.
 
-    `group` is the one it opened or told to close, `price` what it said or, for an entry, was judged at.
+    One that waits for a slot is queued; then a newer one replaces it, or it is accepted, or refused as expired or
+    removed. `group` is the one it opened, added to, moved or told to close, `price` what it said or, for an entry, was judged at.
+    `quantity` and `target` are what it says of sizes, in the base asset; `target` is signed.
     """
 
     table: ClassVar[str] = "alerts"
@@ -43,6 +52,8 @@ class AlertRow(Row, frozen=True):
     group: int | None = None
     code: str | None = None
     reason: str | None = None
+    quantity: str | None = None
+    target: str | None = None
 
 
 def _received(rows: Rows, context: Context, event: AlertReceived) -> None:
@@ -62,6 +73,8 @@ def _accepted(rows: Rows, context: Context, event: SignalAccepted) -> None:
             action=event.action,
             price=decimal_or_none(event.price),
             bot=event.bot,
+            quantity=decimal_or_none(event.quantity),
+            target=decimal_or_none(event.target),
         )
     )
 
@@ -87,12 +100,12 @@ def _refused(rows: Rows, context: Context, event: SignalRefused) -> None:
     rows.put(structs.replace(alert, verdict="refused", alert_id=event.alert_id, code=event.code, reason=event.reason))
 
 
-def _refused_by_bot(rows: Rows, context: Context, event: AlertRefused) -> None:
+def _refused_by_bot(rows: Rows, context: Context, event: AlertRefused | EntryDropped) -> None:
     alert = need(rows, AlertRow, event.source, event.number)
     rows.put(structs.replace(alert, verdict="refused", bot=event.bot, code=event.code, reason=event.reason))
 
 
-def _entered(rows: Rows, context: Context, event: EntryTaken) -> None:
+def _entered(rows: Rows, context: Context, event: EntryTaken | PyramidTaken) -> None:
     alert = need(rows, AlertRow, event.source, event.number)
     rows.put(structs.replace(alert, bot=event.bot, group=event.group, price=decimal_or_none(event.entry)))
 
@@ -102,9 +115,46 @@ def _exited(rows: Rows, context: Context, event: ExitTaken) -> None:
     rows.put(structs.replace(alert, bot=event.bot, group=event.group))
 
 
+def _aimed(rows: Rows, context: Context, event: AimTaken) -> None:
+    alert = need(rows, AlertRow, event.source, event.number)
+    rows.put(structs.replace(alert, bot=event.bot, group=event.group or None, price=decimal_or_none(event.entry)))
+
+
+def _queued(rows: Rows, context: Context, event: SignalQueued) -> None:
+    _judge(rows, event.source, event.number, "queued")
+
+
+def _replaced(rows: Rows, context: Context, event: QueuedSignalReplaced) -> None:
+    """The newer one waits in the older one's place."""
+    newer = f"{event.source}/{event.number}"
+    _judge(rows, event.replaced_source, event.replaced_number, "replaced", "REPLACED", f"by {newer}")
+    _judge(rows, event.source, event.number, "queued")
+
+
+def _promoted(rows: Rows, context: Context, event: SignalPromoted) -> None:
+    _judge(rows, event.source, event.number, "accepted")
+
+
+def _expired(rows: Rows, context: Context, event: SignalExpired) -> None:
+    _judge(rows, event.source, event.number, "refused", "QUEUE_EXPIRED", "no slot came free in time")
+
+
+def _removed(rows: Rows, context: Context, event: SignalRemoved) -> None:
+    _judge(rows, event.source, event.number, "refused", "QUEUE_REMOVED", event.reason)
+
+
+def _judge(
+    rows: Rows, source: str, number: int, verdict: Verdict, code: str | None = None, reason: str | None = None
+) -> None:
+    """What became of it in the queue. A strategy's own signal waits there too, and is no delivery."""
+    alert = rows.get(AlertRow, source, number)
+    if alert is not None:
+        rows.put(structs.replace(alert, verdict=verdict, code=code, reason=reason))
+
+
 ALERTS = Projection(
     name="alerts",
-    schema_version=1,
+    schema_version=2,
     tables=(AlertRow,),
     folds={
         AlertReceived: _received,
@@ -114,7 +164,15 @@ ALERTS = Projection(
         SignalRefused: _refused,
         SignalStale: _stale,
         AlertRefused: _refused_by_bot,
+        EntryDropped: _refused_by_bot,
+        SignalQueued: _queued,
+        QueuedSignalReplaced: _replaced,
+        SignalPromoted: _promoted,
+        SignalExpired: _expired,
+        SignalRemoved: _removed,
         EntryTaken: _entered,
+        PyramidTaken: _entered,
+        AimTaken: _aimed,
         ExitTaken: _exited,
     },
 )

@@ -54,7 +54,7 @@ class HaltRow(Row, frozen=True):
 class BotRow(Row, frozen=True):
     """A bot; `settings` are JSON, `groups` counts what it has opened, `live` is its live group, 0 where there is none.
 
-    A bot that is created under the name of a deleted one takes its row.
+    A bot that is created under the name of a deleted one takes its row and counts its groups on.
     """
 
     table: ClassVar[str] = "bots"
@@ -100,6 +100,7 @@ def _halt_ended(rows: Rows, context: Context, event: TradingResumed) -> None:
 
 
 def _created(rows: Rows, context: Context, event: BotCreated) -> None:
+    before = rows.get(BotRow, event.bot)
     rows.put(
         BotRow(
             bot=event.bot,
@@ -110,6 +111,7 @@ def _created(rows: Rows, context: Context, event: BotCreated) -> None:
             settings=_settings_text(event.settings),
             created_at=context.at,
             updated_at=context.at,
+            groups=0 if before is None else before.groups,
         )
     )
 
@@ -137,7 +139,7 @@ def _deleted(rows: Rows, context: Context, event: BotDeleted) -> None:
 
 def _entered(rows: Rows, context: Context, event: EntryTaken) -> None:
     bot = need(rows, BotRow, event.bot)
-    rows.put(structs.replace(bot, groups=event.group, live=event.group, updated_at=context.at))
+    rows.put(structs.replace(bot, groups=max(bot.groups, event.group), live=event.group, updated_at=context.at))
 
 
 def _released(rows: Rows, context: Context, event: GroupReleased) -> None:
@@ -164,7 +166,7 @@ def settings_of(row: BotRow) -> GroupSettings:
 
 BOTS = Projection(
     name="bots",
-    schema_version=1,
+    schema_version=2,
     tables=(AccountRow, HaltRow, BotRow, SourceRow),
     folds={
         AccountOpened: _account_opened,

@@ -15,6 +15,7 @@ from domain.account.events import (
     OrderFilled,
     OrderIntended,
     OrderRejected,
+    OrderTriggered,
     OrderType,
     OrderUnknown,
     Overfilled,
@@ -30,6 +31,7 @@ Status = Literal[
     "DENIED",
     "SUBMITTED",
     "ACCEPTED",
+    "TRIGGERED",
     "REJECTED",
     "PENDING_CANCEL",
     "PARTIALLY_FILLED",
@@ -43,7 +45,7 @@ ENDED: frozenset[Status] = frozenset({"DENIED", "REJECTED", "FILLED", "CANCELED"
 class OrderRow(Row, frozen=True):
     """An order. `filled`, `cash` and the fees sum its fills: `fee` in quanta of its asset, `fee_value` in the quote.
 
-    `excess` is what was filled beyond the order, `missing` what the venue says was filled and has not reported,
+    `triggered_at` is when the stop of a stop-limit was reached: it rests as a limit from then on. `excess` is what was filled beyond the order, `missing` what the venue says was filled and has not reported,
     `unmatched` how many reported fills came too late to be told from repeats.
     """
 
@@ -81,6 +83,7 @@ class OrderRow(Row, frozen=True):
     unmatched: int = 0
     code: str | None = None
     reason: str | None = None
+    triggered_at: int | None = None
 
 
 def _intended(rows: Rows, context: Context, event: OrderIntended) -> None:
@@ -123,8 +126,15 @@ def _denied(rows: Rows, context: Context, event: OrderDenied) -> None:
 def _accepted(rows: Rows, context: Context, event: OrderAccepted) -> None:
     """Fills and cancels may have come first: only an order of which nothing was known becomes accepted."""
     order = need(rows, OrderRow, event.account, event.order)
-    status: Status = "ACCEPTED" if order.status in {"SUBMITTED", "UNKNOWN"} else order.status
+    status = _resting(order) if order.status in {"SUBMITTED", "UNKNOWN"} else order.status
     rows.put(structs.replace(order, status=status, venue_order=event.venue_order, updated_at=context.at))
+
+
+def _triggered(rows: Rows, context: Context, event: OrderTriggered) -> None:
+    """Whatever came first, the stop was reached; only an order known to rest is now a triggered one."""
+    order = need(rows, OrderRow, event.account, event.order)
+    status: Status = "TRIGGERED" if order.status == "ACCEPTED" else order.status
+    rows.put(structs.replace(order, status=status, triggered_at=context.at, updated_at=context.at))
 
 
 def _rejected(rows: Rows, context: Context, event: OrderRejected) -> None:
@@ -192,7 +202,7 @@ def _cancel_rejected(rows: Rows, context: Context, event: CancelRejected) -> Non
     order = need(rows, OrderRow, event.account, event.order)
     status = order.status
     if status == "PENDING_CANCEL":
-        status = "PARTIALLY_FILLED" if order.filled else "ACCEPTED"
+        status = "PARTIALLY_FILLED" if order.filled else _resting(order)
     rows.put(structs.replace(order, status=status, cancel_wanted=False, reason=event.reason, updated_at=context.at))
 
 
@@ -206,15 +216,21 @@ def _fills_missing(rows: Rows, context: Context, event: FillsMissing) -> None:
     rows.put(structs.replace(order, missing=event.filled - event.reported, reason=event.reason, updated_at=context.at))
 
 
+def _resting(order: OrderRow) -> Status:
+    """What an order is that the venue has, and has not filled."""
+    return "ACCEPTED" if order.triggered_at is None else "TRIGGERED"
+
+
 ORDERS = Projection(
     name="orders",
-    schema_version=1,
+    schema_version=2,
     tables=(OrderRow,),
     folds={
         OrderIntended: _intended,
         RiskPassed: _passed,
         OrderDenied: _denied,
         OrderAccepted: _accepted,
+        OrderTriggered: _triggered,
         OrderRejected: _rejected,
         OrderUnknown: _unknown,
         OrderFilled: _filled,

@@ -8,15 +8,20 @@ from typing import ClassVar, Literal
 from msgspec import structs
 
 from domain.account.events import OrderFilled, OrderIntended
-from domain.bot.settings import WhenFlat
+from domain.bot.settings import TakeProfit, WhenFlat
 from domain.position_group.events import (
     CloseFailed,
     DustWrittenOff,
     ExitStarted,
     GroupClosed,
     GroupOpened,
+    GuardEnded,
+    GuardFilled,
+    GuardSet,
+    Leg,
     LegEnded,
     LegFilled,
+    PyramidAdded,
     TargetEnded,
     TargetFilled,
     TargetSet,
@@ -33,7 +38,8 @@ LegStatus = Literal["planned", "working", "filled", "ended"]
 class GroupRow(Row, frozen=True):
     """A group. `held` and `cost` count in its direction: above 0 for a long that is long and a short that is short.
 
-    `realized` is before fees; fees are in the quote asset.
+    `realized` is before fees; fees are in the quote asset. `stop_price` and `target_price` are of the orders that work
+    for all of it.
     """
 
     table: ClassVar[str] = "position_groups"
@@ -55,6 +61,10 @@ class GroupRow(Row, frozen=True):
     fees: int = 0
     closed_at: int | None = None
     reason: str | None = None
+    pyramids: int = 1
+    take_profit: TakeProfit = "per_leg"
+    stop_price: int | None = None
+    target_price: int | None = None
 
 
 class LegRow(Row, frozen=True):
@@ -72,7 +82,7 @@ class LegRow(Row, frozen=True):
     type: Literal["market", "limit"]
     price: int
     quantity: int
-    take_profit_pct: str
+    take_profit_pct: str | None
     status: LegStatus = "planned"
     filled: int = 0
     cost: int = 0
@@ -95,9 +105,20 @@ def _opened(rows: Rows, context: Context, event: GroupOpened) -> None:
             legs=len(event.legs),
             when_flat=event.when_flat,
             opened_at=context.at,
+            take_profit="per_leg" if event.ends is None else event.ends.take_profit,
         )
     )
-    for leg in event.legs:
+    _planned(rows, event, event.legs)
+
+
+def _pyramid_added(rows: Rows, context: Context, event: PyramidAdded) -> None:
+    group = need(rows, GroupRow, event.bot, event.group)
+    rows.put(structs.replace(group, legs=group.legs + len(event.legs), pyramids=event.pyramid))
+    _planned(rows, event, event.legs)
+
+
+def _planned(rows: Rows, event: GroupOpened | PyramidAdded, legs: tuple[Leg, ...]) -> None:
+    for leg in legs:
         rows.put(
             LegRow(
                 bot=event.bot,
@@ -106,9 +127,28 @@ def _opened(rows: Rows, context: Context, event: GroupOpened) -> None:
                 type=leg.type,
                 price=leg.price,
                 quantity=leg.quantity,
-                take_profit_pct=f"{leg.take_profit_pct:f}",
+                take_profit_pct=None if leg.take_profit_pct is None else f"{leg.take_profit_pct:f}",
             )
         )
+
+
+def _guard_set(rows: Rows, context: Context, event: GuardSet) -> None:
+    _put_guard(rows, event, event.price)
+
+
+def _guard_filled(rows: Rows, context: Context, event: GuardFilled) -> None:
+    if not event.remaining:
+        _put_guard(rows, event, None)
+
+
+def _guard_ended(rows: Rows, context: Context, event: GuardEnded) -> None:
+    _put_guard(rows, event, None)
+
+
+def _put_guard(rows: Rows, event: GuardSet | GuardFilled | GuardEnded, price: int | None) -> None:
+    group = need(rows, GroupRow, event.bot, event.group)
+    stops = event.role == "stop"
+    rows.put(structs.replace(group, stop_price=price) if stops else structs.replace(group, target_price=price))
 
 
 def _intended(rows: Rows, context: Context, event: OrderIntended) -> None:
@@ -216,10 +256,14 @@ def _take_from_legs(rows: Rows, group: GroupRow, quantity: int) -> None:
 
 POSITION_GROUPS = Projection(
     name="position_groups",
-    schema_version=1,
+    schema_version=2,
     tables=(GroupRow, LegRow),
     folds={
         GroupOpened: _opened,
+        PyramidAdded: _pyramid_added,
+        GuardSet: _guard_set,
+        GuardFilled: _guard_filled,
+        GuardEnded: _guard_ended,
         OrderIntended: _intended,
         OrderFilled: _filled,
         LegFilled: _leg_filled,

@@ -1,6 +1,6 @@
-"""A backtest: the loop over a candle tape and recorded alerts, with the simulated venue."""
+"""A backtest: the loop over candle tapes and recorded alerts, with the simulated venue."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 
 from msgspec import Struct
@@ -15,8 +15,9 @@ from domain.market import Instrument
 from domain.message import Command
 from domain.ports import Input, Interest, Ledger, Moment
 from domain.signal.commands import OpenSource
-from domain.values import Cash, Quantity, Time, checked, exact_quanta
+from domain.values import Cash, InstrumentId, Quantity, Time, checked, exact_quanta
 from infrastructure.market_data.tape import Tape
+from infrastructure.venues.lane import Lane
 from infrastructure.venues.simulated import SimulatedVenue, Terms, Wallet
 from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
 
@@ -24,12 +25,15 @@ ACCOUNT = "main"
 SOURCE = "signals"
 STRATEGY = "dca_signals"
 OPERATOR = "operator"
+UNROUTED = "unrouted"
+NO_INSTRUMENT = InstrumentId("-")
+"""What the source of alerts that are meant for no bot trades: it refuses them all."""
 
 Watch = Callable[[int], None]
 
 
 class Setup(Struct, frozen=True):
-    """What a run needs besides its tape and alerts. Balances are decimal amounts per asset."""
+    """What a run on one instrument needs besides its tape and alerts. Balances are decimal amounts per asset."""
 
     instrument: Instrument
     terms: Terms
@@ -37,74 +41,169 @@ class Setup(Struct, frozen=True):
     settings: GroupSettings
     kind: AccountKind = "spot"
 
+    def portfolio(self) -> "Portfolio":
+        """The same as a portfolio of one."""
+        bot = BotSetup(STRATEGY, SOURCE, self.instrument.id, self.settings)
+        return Portfolio((MarketSetup(self.instrument, self.terms),), (bot,), self.balances, self.kind)
 
-class Game(Struct, frozen=True):
-    """What the loop runs on: a tape, the inputs played on it, and the simulated venue's side of the account.
 
-    `cash` and `position` are what the account has at the venue at the start, in quanta.
-    """
+class MarketSetup(Struct, frozen=True):
+    """An instrument of a run, and what the venue charges there."""
 
-    tape: Tape
     instrument: Instrument
     terms: Terms
+
+
+class BotSetup(Struct, frozen=True):
+    """A bot of a run and the source it hears; `timeframe` is the alerts' that are meant for it, any where empty."""
+
+    bot: str
+    source: str
+    instrument: InstrumentId
+    settings: GroupSettings
+    timeframe: str = ""
+
+
+class Portfolio(Struct, frozen=True):
+    """What a run on several instruments in one account needs besides tapes and alerts.
+
+    The order of `markets` is that in which candles of one instant are taken. `commands` come before the bots are made.
+    """
+
+    markets: tuple[MarketSetup, ...]
+    bots: tuple[BotSetup, ...]
+    balances: dict[str, Decimal]
+    kind: AccountKind = "spot"
+    commands: tuple[Command, ...] = ()
+    unrouted: bool = False
+    """Whether there is a source for alerts that no bot is meant to hear."""
+
+
+class Played(Struct, frozen=True):
+    """A market that a run is played on; `position` is what the account has of it at the venue at the start, in quanta."""
+
+    instrument: Instrument
+    terms: Terms
+    tape: Tape
+    position: int = 0
+
+
+class Game(Struct, frozen=True):
+    """What the loop runs on: tapes, the inputs played on them, and the simulated venue's side of the account.
+
+    `cash` is what the account has at the venue at the start, in quanta of the one quote asset.
+    """
+
+    markets: tuple[Played, ...]
     kind: AccountKind
     cash: int
-    position: int
     opening: Sequence[Input]
     alerts: Sequence[TimedAlert]
 
+    @property
+    def candles(self) -> int:
+        """How many there are on all tapes."""
+        return sum(len(market.tape) for market in self.markets)
+
     def start(self) -> Time:
         """When the first input comes."""
-        starts = [*self.tape.open_times[:1], *(alert.at for alert in self.alerts)]
-        return Time(min(starts, default=0))
+        starts = [at for market in self.markets for at in market.tape.open_times[:1]]
+        return Time(min([*starts, *(alert.at for alert in self.alerts)], default=0))
 
 
-def check_setup(setup: Setup) -> tuple[int, int]:
-    """Refuse what no tape could make good; the cash and the position at the start, in quanta."""
-    instrument = setup.instrument
-    check_settings(setup.settings)
-    if instrument.base == instrument.quote:
-        raise InputError(f"instrument {instrument.id}: base and quote must be two assets")
-    unknown = sorted(set(setup.balances) - {instrument.base, instrument.quote})
+def check_portfolio(portfolio: Portfolio) -> tuple[int, list[int]]:
+    """Refuse what no tape could make good; the cash and each market's position at the start, in quanta."""
+    instruments = [market.instrument for market in portfolio.markets]
+    for bot in portfolio.bots:
+        check_settings(bot.settings)
+    for instrument in instruments:
+        if instrument.base == instrument.quote:
+            raise InputError(f"instrument {instrument.id}: base and quote must be two assets")
+    quote, bases = instruments[0].quote, [instrument.base for instrument in instruments]
+    for instrument in instruments:
+        if instrument.quote != quote:
+            raise InputError(f"instrument {instrument.id}: all instruments of an account are quoted in {quote}")
+        if bases.count(instrument.base) > 1:
+            raise InputError(f"instrument {instrument.id}: another instrument has {instrument.base} for its base too")
+    unknown = sorted(set(portfolio.balances) - {quote, *bases})
     if unknown:
-        raise InputError(f"balance {unknown[0]}: {instrument.id} trades {instrument.base} and {instrument.quote} only")
-    cash = _balance(setup, instrument.quote, instrument.quote_scale)
-    return cash, _balance(setup, instrument.base, instrument.size_scale)
+        traded = [*map(str, bases), str(quote)]
+        names = f"{', '.join(traded[:-1])} and {traded[-1]}"
+        raise InputError(f"balance {unknown[0]}: {_names(instruments)} trades {names} only")
+    cash = _balance(portfolio, quote, instruments[0].quote_scale)
+    return cash, [_balance(portfolio, each.base, each.size_scale) for each in instruments]
+
+
+def check_setup(setup: Setup) -> None:
+    """Refuse what no tape could make good."""
+    check_portfolio(setup.portfolio())
+
+
+def portfolio_game(portfolio: Portfolio, tapes: Sequence[Tape], alerts: Sequence[TimedAlert]) -> Game:
+    """A run as it is asked for, its tapes in the order of its markets. A holding at the start costs the first price."""
+    cash, positions = check_portfolio(portfolio)
+    markets = tuple(
+        Played(market.instrument, market.terms, tape.rescaled(market.instrument.price_scale), position)
+        for market, tape, position in zip(portfolio.markets, tapes, positions, strict=True)
+    )
+    worth = cash
+    for market in markets:
+        if market.position:
+            worth += market.instrument.notional(max(market.tape.highs), market.position)
+            checked(worth, f"the balance in {market.instrument.quote} at the tape's highest price")
+    opening = [Input(OPERATOR, command) for command in (*_account_of(portfolio, cash, markets), *_bots_of(portfolio))]
+    return Game(markets, portfolio.kind, cash, opening, alerts)
+
+
+def _account_of(portfolio: Portfolio, cash: int, markets: Sequence[Played]) -> Iterator[Command]:
+    yield account.OpenAccount(ACCOUNT, portfolio.kind)
+    for market in markets:
+        terms = market.terms
+        yield account.ListInstrument(ACCOUNT, market.instrument, terms.maker_fee, terms.taker_fee, terms.slippage)
+    if cash:
+        yield account.DepositCash(ACCOUNT, markets[0].instrument.quote, Cash(cash))
+    for market in markets:
+        if market.position:
+            cost = market.instrument.notional(market.tape.opens[0], market.position)
+            yield account.DepositPosition(ACCOUNT, market.instrument.id, Quantity(market.position), cost)
+    yield from portfolio.commands
+
+
+def _bots_of(portfolio: Portfolio) -> Iterator[Command]:
+    instruments = {market.instrument.id: market.instrument for market in portfolio.markets}
+    for bot in portfolio.bots:
+        yield CreateBot(bot.bot, ACCOUNT, portfolio.kind, STRATEGY, instruments[bot.instrument], bot.settings)
+        yield StartBot(bot.bot)
+        yield OpenSource(bot.source, bot.bot, bot.instrument)
+    if portfolio.unrouted:
+        yield OpenSource(UNROUTED, "", NO_INSTRUMENT)
 
 
 def game_of(setup: Setup, tape: Tape, alerts: Sequence[TimedAlert]) -> Game:
-    """A run as it is asked for. A holding at the start costs the first price seen."""
-    instrument = setup.instrument
-    cash, quantity = check_setup(setup)
-    tape = tape.rescaled(instrument.price_scale)
-    if quantity:
-        worth = cash + instrument.notional(max(tape.highs), quantity)
-        checked(worth, f"the balance in {instrument.quote} at the tape's highest price")
-    commands: list[Command] = [
-        account.OpenAccount(ACCOUNT, setup.kind),
-        account.ListInstrument(ACCOUNT, instrument, setup.terms.maker_fee, setup.terms.taker_fee, setup.terms.slippage),
+    """A run on one instrument as it is asked for."""
+    return portfolio_game(setup.portfolio(), [tape], alerts)
+
+
+def market_of(game: Game, *, every: bool = False) -> SimulatedMarket:
+    """The simulated market of a run: a book for each instrument, one wallet for all."""
+    wallet = Wallet(game.cash)
+    lanes = [
+        Lane(
+            market.instrument.id,
+            market.tape,
+            SimulatedVenue(ACCOUNT, game.kind, market.instrument, market.terms, wallet, market.position),
+        )
+        for market in game.markets
     ]
-    if cash:
-        commands.append(account.DepositCash(ACCOUNT, instrument.quote, Cash(cash)))
-    if quantity:
-        cost = instrument.notional(tape.opens[0], quantity)
-        commands.append(account.DepositPosition(ACCOUNT, instrument.id, Quantity(quantity), cost))
-    commands += [
-        CreateBot(STRATEGY, ACCOUNT, setup.kind, STRATEGY, instrument, setup.settings),
-        StartBot(STRATEGY),
-        OpenSource(SOURCE, STRATEGY, instrument.id),
-    ]
-    opening = [Input(OPERATOR, command) for command in commands]
-    return Game(tape, instrument, setup.terms, setup.kind, cash, quantity, opening, alerts)
+    return SimulatedMarket(lanes, game.opening, game.alerts, every=every)
 
 
 def play(game: Game, ledger: Ledger, *, every: bool = False, watch: Watch | None = None) -> Core:
-    """Run the loop to the tape's end.
+    """Run the loop to the tapes' end.
 
     `every` puts each candle through the core, with the same log; `watch` is told how many candles have passed.
     """
-    venue = SimulatedVenue(ACCOUNT, game.kind, game.instrument, game.terms, Wallet(game.cash), game.position)
-    market = SimulatedMarket(game.instrument.id, game.tape, venue, game.opening, game.alerts, every=every)
+    market = market_of(game, every=every)
     core = Core()
     run(core, _Watched(market, watch) if watch else market, ledger, market)
     return core
@@ -127,9 +226,13 @@ class _Watched:
         return self._market.next(interest)
 
 
-def _balance(setup: Setup, asset: str, scale: int) -> int:
+def _names(instruments: Sequence[Instrument]) -> str:
+    return instruments[0].id if len(instruments) == 1 else "the account"
+
+
+def _balance(portfolio: Portfolio, asset: str, scale: int) -> int:
     try:
-        amount = exact_quanta(setup.balances.get(asset, Decimal(0)), scale)
+        amount = exact_quanta(portfolio.balances.get(asset, Decimal(0)), scale)
     except AmountError as error:
         raise InputError(f"balance {asset}: {error}") from None
     if amount < 0:

@@ -1,19 +1,32 @@
 """The external facts of a recorded run: what came from outside, taken back out of its log."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from msgspec import Struct, field
 
 from domain.account import commands as account
-from domain.account.events import AccountKind, AccountOpened, CashDeposited, InstrumentListed, PositionDeposited
+from domain.account.events import (
+    AccountKind,
+    AccountOpened,
+    CashDeposited,
+    InstrumentListed,
+    PositionDeposited,
+    RiskLimitsSet,
+)
 from domain.bot.commands import CreateBot, StartBot
 from domain.bot.events import BotCreated, BotStarted
 from domain.errors import MissingError
+from domain.execution_pool.commands import ConfigurePool
+from domain.execution_pool.events import PoolConfigured
 from domain.market import Instrument
 from domain.message import Command, Event, Record
+from domain.portfolio_risk.commands import ConfigureOffset
+from domain.portfolio_risk.events import OffsetConfigured
 from domain.ports import Input
 from domain.signal.commands import OpenSource
 from domain.signal.events import AlertReceived, SourceOpened
+from domain.values import InstrumentId
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import TimedAlert
 
@@ -24,16 +37,18 @@ class Facts(Struct):
     opening: list[Input] = field(default_factory=list)
     alerts: list[TimedAlert] = field(default_factory=list)
     kind: AccountKind = "spot"
-    instrument: Instrument | None = None
-    terms: Terms | None = None
+    listings: dict[InstrumentId, tuple[Instrument, Terms]] = field(default_factory=dict)
     cash: int = 0
-    position: int = 0
+    positions: dict[InstrumentId, int] = field(default_factory=dict)
 
-    def setup(self) -> tuple[Instrument, Terms]:
-        """What the simulated venue must know; raises MissingError where the log does not say it."""
-        if self.instrument is None or self.terms is None:
+    def markets(self) -> list[tuple[Instrument, Terms, int]]:
+        """What the simulated venue must know of each instrument, with the position at the start, as they were listed.
+
+        Raises MissingError where the log does not say it.
+        """
+        if not self.listings:
             raise MissingError("the log lists no instrument")
-        return self.instrument, self.terms
+        return [(*listing, self.positions.get(instrument, 0)) for instrument, listing in self.listings.items()]
 
 
 def facts_of(records: Iterable[Record[Event]]) -> Facts:
@@ -41,38 +56,36 @@ def facts_of(records: Iterable[Record[Event]]) -> Facts:
     facts = Facts()
     for record in records:
         for event in record.events:
-            command = _command(event)
+            command = _COMMANDS.get(type(event))
             if command is not None:
-                facts.opening.append(Input(record.actor, command))
+                facts.opening.append(Input(record.actor, command(event)))
                 _learn(facts, event)
             elif isinstance(event, AlertReceived):
                 facts.alerts.append(TimedAlert(record.at, event.source, event.body))
     return facts
 
 
-def _command(event: Event) -> Command | None:
-    """The command that an opening event answers."""
-    match event:
-        case AccountOpened():
-            return account.OpenAccount(event.account, event.kind)
-        case InstrumentListed():
-            return account.ListInstrument(
-                event.account, event.instrument, event.maker_fee, event.taker_fee, event.slippage
-            )
-        case CashDeposited():
-            return account.DepositCash(event.account, event.asset, event.amount)
-        case PositionDeposited():
-            return account.DepositPosition(event.account, event.instrument, event.quantity, event.cost)
-        case BotCreated():
-            return CreateBot(
-                event.bot, event.account, event.account_kind, event.strategy, event.instrument, event.settings
-            )
-        case BotStarted():
-            return StartBot(event.bot)
-        case SourceOpened():
-            return OpenSource(event.source, event.bot, event.instrument, event.lag_us_max)
-        case _:
-            return None
+_COMMANDS: Mapping[type[Event], Callable[[Any], Command]] = {
+    AccountOpened: lambda event: account.OpenAccount(event.account, event.kind, event.mode),
+    InstrumentListed: lambda event: account.ListInstrument(
+        event.account, event.instrument, event.maker_fee, event.taker_fee, event.slippage
+    ),
+    CashDeposited: lambda event: account.DepositCash(event.account, event.asset, event.amount),
+    PositionDeposited: lambda event: account.DepositPosition(
+        event.account, event.instrument, event.quantity, event.cost
+    ),
+    RiskLimitsSet: lambda event: account.SetRiskLimits(event.account, event.limits),
+    PoolConfigured: lambda event: ConfigurePool(event.account, event.settings),
+    OffsetConfigured: lambda event: ConfigureOffset(event.account, event.settings),
+    BotCreated: lambda event: CreateBot(
+        event.bot, event.account, event.account_kind, event.strategy, event.instrument, event.settings
+    ),
+    BotStarted: lambda event: StartBot(event.bot),
+    SourceOpened: lambda event: OpenSource(
+        event.source, event.bot, event.instrument, event.lag_us_max, event.mapping, event.follow
+    ),
+}
+"""The command that an opening event answers."""
 
 
 def _learn(facts: Facts, event: Event) -> None:
@@ -80,11 +93,11 @@ def _learn(facts: Facts, event: Event) -> None:
         case AccountOpened():
             facts.kind = event.kind
         case InstrumentListed():
-            facts.instrument = event.instrument
-            facts.terms = Terms(event.maker_fee, event.taker_fee, event.slippage)
+            terms = Terms(event.maker_fee, event.taker_fee, event.slippage)
+            facts.listings[event.instrument.id] = event.instrument, terms
         case CashDeposited():
             facts.cash += event.amount
         case PositionDeposited():
-            facts.position += event.quantity
+            facts.positions[event.instrument] = facts.positions.get(event.instrument, 0) + event.quantity
         case _:
             return

@@ -1,56 +1,108 @@
 """What a backtest reads: recorded alerts and a configuration. Anything else than they must be stops it before it runs."""
 
 import tomllib
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import get_args
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from domain.bot.settings import Entry, GroupSettings, LegSettings, WhenFlat, check_settings
+from domain.account.commands import SetRiskLimits
+from domain.account.limits import RiskLimits, check_limits
+from domain.bot.settings import GroupSettings, LegSettings, check_settings
 from domain.errors import InputError
+from domain.execution_pool.commands import ConfigurePool
+from domain.execution_pool.settings import PoolSettings
+from domain.execution_pool.settings import check_settings as check_pool
+from domain.market import FeeAsset
+from domain.message import Command
+from domain.portfolio_risk.commands import ConfigureOffset
+from domain.portfolio_risk.settings import OffsetSettings
+from domain.portfolio_risk.settings import check_settings as check_offset
 from domain.values import parse_time
 from infrastructure.venues.simulated_market import TimedAlert
 
 
 class SignalLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A line of a signals file: when the alert arrived, and its body as it came."""
+    """A line of a signals file: when the alert arrived, its body as it came, and its source where the line says it."""
 
     at: str
     body: msgspec.Raw
+    source: str = ""
 
 
+class InstrumentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An `[[instruments]]` table: a market and the bot that trades it; `candles` is a file, `tape` the name of one stored.
+
+    `group` is what differs from the configuration's own `[group]`.
+    """
+
+    name: str
+    tick: Decimal
+    step: Decimal
+    candles: str = ""
+    tape: str = ""
+    min_notional: Decimal | None = None
+    fee_asset: FeeAsset | None = None
+    bot: str = ""
+    source: str = ""
+    timeframe: str = ""
+    group: dict[str, Any] = {}
+
+
+class InstrumentConfig(msgspec.Struct, frozen=True):
+    """An instrument's table and its bot's settings, whole."""
+
+    table: InstrumentTable
+    settings: GroupSettings
+
+
+Route = Callable[[str, str], str]
+"""(body, the source that the line names or "") -> source; raises InputError where the line names none there is."""
+
+_Table = TypeVar("_Table")
 _LINE = msgspec.json.Decoder(SignalLine)
 _FORM = 'a line is {"at": "<UTC ISO time>", "body": <the alert>}'
+_TABLES = "[group], [[instruments]], [pool], [risk], [offset]"
 
-_NUMBER = 'a decimal number, such as "0.5"'
-_ALLOWED = {
-    "capital": _NUMBER,
-    "gap_pct": _NUMBER,
-    "weight_pct": _NUMBER,
-    "take_profit_pct": _NUMBER,
-    "entry": ", ".join(get_args(Entry)),
-    "when_flat": ", ".join(get_args(WhenFlat)),
-    "max_pyramids": "a whole number",
-    "legs": f"a list of tables of {', '.join(LegSettings.__struct_fields__)}",
-    "group": f"a table of {', '.join(GroupSettings.__struct_fields__)}",
+CONTROLS: Mapping[str, tuple[type[Any], Callable[[Any], Any], Callable[[str, Any], Command]]] = {
+    "pool": (PoolSettings, check_pool, ConfigurePool),
+    "risk": (RiskLimits, check_limits, SetRiskLimits),
+    "offset": (OffsetSettings, check_offset, ConfigureOffset),
 }
-"""What the keys of a configuration may be, where what stands there is of another kind."""
+"""Tables of what holds for the whole account: their settings, the check of these, the command that puts them in force."""
 
 
-def read_signals(path: Path, source: str) -> list[TimedAlert]:
-    """Read recorded alerts (JSON lines); raises InputError naming file and line."""
+def read_signals(path: Path, source: str | Route) -> list[TimedAlert]:
+    """Read recorded alerts (JSON lines) of one source, or of that which each is meant for.
+
+    Raises InputError naming file and line.
+    """
+    route = only(source) if isinstance(source, str) else source
     content = _bytes(path)
     lines = content.removesuffix(b"\n").split(b"\n") if content.strip() else []
-    return [_signal(path, number, line, source) for number, line in enumerate(lines, 1)]
+    return [_signal(path, number, line, route) for number, line in enumerate(lines, 1)]
 
 
-def _signal(path: Path, number: int, line: bytes, source: str) -> TimedAlert:
+def only(source: str) -> Route:
+    """Everything goes to one source."""
+
+    def route(_body: str, named: str) -> str:
+        if named not in {"", source}:
+            raise InputError(f"source {named!r} is not there; allowed: {source}")
+        return source
+
+    return route
+
+
+def _signal(path: Path, number: int, line: bytes, route: Route) -> TimedAlert:
     try:
         parsed = _LINE.decode(line.decode())
         text = bytes(parsed.body)
         body = msgspec.json.decode(text, type=str) if text.lstrip().startswith(b'"') else text.decode()
-        return TimedAlert(parse_time(parsed.at), source, body)
+        return TimedAlert(parse_time(parsed.at), route(body, parsed.source), body)
     except UnicodeDecodeError:
         raise InputError(f"{path}, line {number}: not UTF-8 text\n{_FORM}") from None
     except RecursionError:
@@ -61,6 +113,64 @@ def _signal(path: Path, number: int, line: bytes, source: str) -> TimedAlert:
 
 def read_settings(path: Path) -> GroupSettings:
     """Read the `[group]` table of a configuration; raises InputError naming file, key and what is allowed."""
+    config = _tables(path)
+    if "instruments" in config:
+        raise InputError(f"{path}: the table [[instruments]] is for a backtest on several instruments only")
+    if "group" not in config:
+        raise InputError(f"{path}: the table [group] is missing")
+    return _settings(path, config["group"], "group")
+
+
+def read_instruments(path: Path) -> list[InstrumentConfig]:
+    """Read the `[[instruments]]` of a configuration, none where it has none; raises InputError as `read_settings` does."""
+    config = _tables(path)
+    tables = config.get("instruments", [])
+    if not isinstance(tables, list):
+        raise InputError(f"{path}: instruments must be written as [[instruments]]")
+    common = config.get("group", {})
+    return [_instrument(path, table, f"instruments[{index}]", common) for index, table in enumerate(tables)]
+
+
+def read_controls(path: Path, account: str) -> list[Command]:
+    """The tables `[pool]`, `[risk]` and `[offset]` as commands to an account, none where they are missing."""
+    config = _tables(path)
+    commands: list[Command] = []
+    for table, (kind, check, command) in CONTROLS.items():
+        if table in config:
+            settings = _converted(path, config[table], kind, table)
+            try:
+                commands.append(command(account, check(settings)))
+            except InputError as error:
+                raise InputError(f"{path}: {error}") from None
+    return commands
+
+
+def _instrument(path: Path, given: object, place: str, common: object) -> InstrumentConfig:
+    table = _converted(path, given, InstrumentTable, place)
+    if bool(table.candles) == bool(table.tape):
+        raise InputError(f"{path}: {place} must have candles, the path of a file, or tape, the name of a stored one")
+    if table.group and isinstance(common, Mapping):
+        return InstrumentConfig(table, _settings(path, {**common, **table.group}, f"{place}.group"))
+    return InstrumentConfig(table, _settings(path, common or table.group, "group" if common else f"{place}.group"))
+
+
+def _settings(path: Path, given: object, place: str) -> GroupSettings:
+    settings = _converted(path, given, GroupSettings, place)
+    try:
+        return check_settings(settings)
+    except InputError as error:
+        where = "" if place == "group" else f"{place.removesuffix('.group')}: "
+        raise InputError(f"{path}: {where}{error}") from None
+
+
+def _converted(path: Path, given: object, kind: type[_Table], place: str) -> _Table:
+    try:
+        return msgspec.convert(given, kind)
+    except msgspec.ValidationError as error:
+        raise InputError(f"{path}: {_told(error, kind, place)}") from None
+
+
+def _tables(path: Path) -> dict[str, Any]:
     try:
         config = tomllib.loads(_bytes(path).decode(), parse_float=Decimal)
     except RecursionError:
@@ -71,26 +181,55 @@ def read_settings(path: Path) -> GroupSettings:
         # No TOML, no UTF-8, or an integer of thousands of digits.
         raise InputError(f"{path} is not TOML: {error}") from None
     for key in config:
-        if key != "group":
-            raise InputError(f"{path}: unknown key {key!r}; allowed: [group]")
-    if "group" not in config:
-        raise InputError(f"{path}: the table [group] is missing")
-    try:
-        return check_settings(msgspec.convert(config["group"], GroupSettings))
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {_told(error)}") from None
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        if key not in {"group", "instruments", *CONTROLS}:
+            raise InputError(f"{path}: unknown key {key!r}; allowed: {_TABLES}")
+    return config
 
 
-def _told(error: msgspec.ValidationError) -> str:
+def _told(error: msgspec.ValidationError, kind: type[Any], place: str) -> str:
     """The key that is wrong, how, and what is allowed there."""
-    message, _, place = str(error).partition(" - at `$")
-    key = "group" + place.rstrip("`")
+    message, _, within = str(error).partition(" - at `$")
+    key = place + within.rstrip("`")
     name = key.rpartition(".")[2]
-    if name.endswith("]"):
-        return f"{key}: {message}\nallowed: a table of {', '.join(LegSettings.__struct_fields__)}"
-    return f"{key}: {message}\nallowed: {_ALLOWED[name]}"
+    if not within:
+        allowed = _table_of(kind)
+    elif name.endswith("]"):
+        allowed = _table_of(LegSettings)
+    else:
+        allowed = _ALLOWED[name]
+    return f"{key}: {message}\nallowed: {allowed}"
+
+
+def _table_of(kind: type[Any]) -> str:
+    return f"a table of {', '.join(get_type_hints(kind))}"
+
+
+def _kind_of(hint: object) -> str:
+    """What a key of this type may be, said to people."""
+    kinds = [each for each in get_args(hint) if each is not NoneType] if NoneType in get_args(hint) else [hint]
+    kind: Any = kinds[0]
+    kind = getattr(kind, "__supertype__", kind)
+    if get_origin(kind) is Literal:
+        return ", ".join(get_args(kind))
+    if get_origin(kind) is tuple:
+        return f"a list of {_kind_of(get_args(kind)[0]).replace('a table', 'tables')}"
+    if get_origin(kind) is dict:
+        return _table_of(GroupSettings)
+    return _table_of(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else _KINDS[kind]
+
+
+_KINDS: Mapping[object, str] = {
+    Decimal: 'a decimal number, such as "0.5"',
+    int: "a whole number",
+    bool: "true or false",
+    str: "text",
+}
+_ALLOWED = {
+    name: _kind_of(hint)
+    for kind in (InstrumentTable, LegSettings, GroupSettings, *(control[0] for control in CONTROLS.values()))
+    for name, hint in get_type_hints(kind).items()
+}
+"""What the keys of a configuration may be, where what stands there is of another kind."""
 
 
 def _bytes(path: Path) -> bytes:

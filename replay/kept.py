@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 
+import msgspec
+
 from domain.message import Event, Record
 from domain.ports import Ledger
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.ledger import PostgresLedger, RunOpening
+from infrastructure.event_store.runs import Run
 from infrastructure.read_models import update_all
 from replay.backtest import STRATEGY, Game
 
@@ -15,15 +18,7 @@ class KeptRun:
 
     def __init__(self, database: Database, game: Game) -> None:
         self._database = database
-        tape = game.tape
-        opening = RunOpening(
-            label=f"{STRATEGY} {game.instrument.id}",
-            mode="backtest",
-            settings={"strategy": STRATEGY, "instrument": game.instrument.id},
-            tape_name=tape.instrument or None,
-            tape_digest=tape.digest,
-        )
-        self.ledger = PostgresLedger.begin(self._database, opening, game.start())
+        self.ledger = PostgresLedger.begin(self._database, _opening(game), game.start())
 
     @property
     def run(self) -> int:
@@ -33,6 +28,35 @@ class KeptRun:
     def project(self) -> None:
         """Bring the read models up to the end of the log."""
         update_all(self._database)
+
+
+def tapes_of(run: Run) -> dict[str, str]:
+    """The digests of the tapes that a kept run names, by instrument; "" is that of its only one.
+
+    A run on one instrument names its tape in the run's own row, a run on several in its settings.
+    """
+    if run.tape_digest is not None:
+        return {"": run.tape_digest}
+    try:
+        return msgspec.convert(run.settings.get("tapes", {}), dict[str, str])
+    except msgspec.ValidationError:
+        return {}  # somebody altered the row: what it says are no tapes
+
+
+def _opening(game: Game) -> RunOpening:
+    first, *others = game.markets
+    if others:
+        ids: list[str] = [market.instrument.id for market in game.markets]
+        tapes = {market.instrument.id: market.tape.digest for market in game.markets}
+        label = f"{STRATEGY} {', '.join(ids)}"
+        return RunOpening(label, "backtest", {"strategy": STRATEGY, "instruments": ids, "tapes": tapes})
+    return RunOpening(
+        label=f"{STRATEGY} {first.instrument.id}",
+        mode="backtest",
+        settings={"strategy": STRATEGY, "instrument": first.instrument.id},
+        tape_name=first.tape.instrument or None,
+        tape_digest=first.tape.digest,
+    )
 
 
 class Ledgers:

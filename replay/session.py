@@ -76,23 +76,33 @@ def carry_out(
             result.write_events(out / EVENTS_FILE, spool.records())
             result.write_fills(out / FILLS_FILE, spool.records())
         with watch.phase("report"):
-            figures = result.summarize(spool.records(), game.instrument)
+            figures = result.summarize(spool.records(), game.markets[0].instrument)
             if kept is not None:
                 kept.project()
         summary = {
             "run": None if kept is None else kept.ledger.run,
             "strategy": STRATEGY,
-            "instrument": game.instrument.id,
+            **_instruments(game),
             "rules": RULES,
-            "counts": {"candles": len(game.tape), **figures.pop("counts")},
+            "counts": {"candles": game.candles, **figures.pop("counts")},
             **figures,
             "log_sha256": spool.digest.hexdigest(),
-            "tape_digest": game.tape.digest,
+            **_tapes(game),
             "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
             "versions": result.versions(),
         }
         result.write_summary(out / SUMMARY_FILE, summary)
         return summary
+
+
+def _instruments(game: Game) -> dict[str, Any]:
+    ids = [market.instrument.id for market in game.markets]
+    return {"instrument": ids[0]} if len(ids) == 1 else {"instruments": ids}
+
+
+def _tapes(game: Game) -> dict[str, Any]:
+    digests = {market.instrument.id: market.tape.digest for market in game.markets}
+    return {"tape_digest": next(iter(digests.values()))} if len(digests) == 1 else {"tape_digests": digests}
 
 
 class _Timed:

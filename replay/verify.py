@@ -5,7 +5,7 @@ so a decision or a fill that is missing, added or altered shows. Bytes that are 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from domain.engine_events import EngineStarted
 from domain.errors import MissingError, StoreError
+from domain.market import Instrument
 from domain.message import Event, Record
 from infrastructure.event_store import codec
 from infrastructure.event_store.database import Database
@@ -23,8 +24,9 @@ from infrastructure.event_store.readable import Reader
 from infrastructure.event_store.runs import KeptRecord, Run, records_of
 from infrastructure.inbox import Inbox
 from infrastructure.market_data.tape import Tape
-from replay.backtest import Game, play
+from replay.backtest import Game, Played, play
 from replay.facts import facts_of
+from replay.kept import tapes_of
 from replay.paper import play_inbox
 
 DivergenceClass = Literal["tampered", "code", "signal", "config", "risk", "pricing", "fill", "missing", "added"]
@@ -40,7 +42,13 @@ _CLASSES: dict[str, DivergenceClass] = {
     "account.instrument_listed": "config",
     "account.cash_deposited": "config",
     "account.position_deposited": "config",
+    "account.risk_limits_set": "config",
+    "account.trading_halted": "risk",
     "account": "fill",
+    "execution_pool.configured": "config",
+    "execution_pool": "risk",
+    "portfolio_risk.configured": "config",
+    "portfolio_risk": "risk",
     "position_group": "pricing",
 }
 
@@ -109,11 +117,12 @@ def _rerun(database: Database, home: Path, run: Run) -> tuple[Callable[["_Compar
             play_inbox(database, ledger, upto)
 
         return play_again, paper_log
-    if run.tape_digest is None:
+    named = tapes_of(run)
+    if not named:
         raise MissingError(f"run {run.run} names no market tape, so it cannot be run again")
-    tape = Tape.find_by_digest(home, run.tape_digest)
+    tapes = {instrument: Tape.find_by_digest(home, digest) for instrument, digest in named.items()}
     log = _Log(database, run)
-    return lambda ledger: play(_game(log, run, tape), ledger), log
+    return lambda ledger: play(_game(log, run, tapes), ledger), log
 
 
 def _failed(ledger: "_Comparison", error: Exception) -> Divergence:
@@ -121,17 +130,28 @@ def _failed(ledger: "_Comparison", error: Exception) -> Divergence:
     return Divergence(None, "config", message)
 
 
-def _game(log: "_Log", run: Run, tape: Tape) -> Game:
+def _game(log: "_Log", run: Run, tapes: Mapping[str, Tape]) -> Game:
     """The game as the log tells it; every record's bytes are checked on the way."""
     facts = facts_of(log.checked())
     try:
-        instrument, terms = facts.setup()
+        listed = facts.markets()
     except MissingError as error:
         if run.end is None:
             raise _BrokeOff from error
         raise _Parted(Divergence(None, "missing", str(error))) from error
-    tape = tape.rescaled(instrument.price_scale)
-    return Game(tape, instrument, terms, facts.kind, facts.cash, facts.position, facts.opening, facts.alerts)
+    markets = tuple(
+        Played(instrument, terms, _tape_of(instrument, tapes).rescaled(instrument.price_scale), position)
+        for instrument, terms, position in listed
+    )
+    return Game(markets, facts.kind, facts.cash, facts.opening, facts.alerts)
+
+
+def _tape_of(instrument: Instrument, tapes: Mapping[str, Tape]) -> Tape:
+    """The instrument's tape: that of its name, or the only one."""
+    tape = tapes.get(instrument.id, tapes.get(""))
+    if tape is None:
+        raise _Parted(Divergence(None, "config", f"the run names no market tape of {instrument.id}"))
+    return tape
 
 
 class _Log:

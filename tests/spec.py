@@ -1,16 +1,18 @@
 """Given events, when a command, then events: how rules of money and order are specified."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from domain.account import commands, events
 from domain.account.decider import DECIDER as ACCOUNT
+from domain.bot.commands import ActOnSignal, TakeEntry
+from domain.bot.events import EntryWanted
 from domain.bot.settings import GroupSettings, LegSettings
-from domain.decider import Decider
+from domain.decider import Decider, Now
 from domain.market import Instrument, make_instrument
 from domain.message import Command, Event
-from domain.values import Asset, Cash, InstrumentId
+from domain.values import Asset, Cash, InstrumentId, Price, Time
 
 BTC = InstrumentId("BTC/USDT")
 USDT = Asset("USDT")
@@ -38,9 +40,14 @@ class Story:
         self.state = decider.initial()
         self._evolve(past)
 
-    def when(self, command: Command) -> tuple[Event, ...]:
-        """Decide and evolve; return what happened."""
-        happened = self._decider.rules[type(command)](self.state, command)
+    def when(self, command: Command, at: int = 0, marks: Mapping[Any, int] | None = None) -> tuple[Event, ...]:
+        """Decide and evolve; return what happened. `at` and `marks` are for rules that look at time and market."""
+        rule = self._decider.rules.get(type(command))
+        if rule is None:
+            now = Now(Time(at), {InstrumentId(name): Price(price) for name, price in (marks or {}).items()})
+            happened = self._decider.timed[type(command)](self.state, command, now)
+        else:
+            happened = rule(self.state, command)
         self._evolve(happened)
         return happened
 
@@ -90,3 +97,12 @@ def fill(number: int, trade: str, quantity: int, price: int = 10000, **changes: 
 
 def kinds(happened: Iterable[Event]) -> list[str]:
     return [type(event).__name__ for event in happened]
+
+
+def let_in(story: Story, signal: ActOnSignal) -> Event:
+    """What a signal comes to where the pool has room: the last thing that happens."""
+    happened = story.when(signal)
+    last = happened[-1]
+    if isinstance(last, EntryWanted):
+        (last,) = story.when(TakeEntry(last.bot, last.source, last.number, last.direction, last.price, last.group))
+    return last

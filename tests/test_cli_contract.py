@@ -12,6 +12,9 @@ import typer
 
 from api import __main__
 from api.cli import app
+from infrastructure.event_store.database import Database
+from tests.api.commands.living import Living, living
+from tests.api.server import PASSWORD
 from tests.api.stage import Stage, command, environment, run, run_apart
 from tests.conftest import TestServer
 
@@ -31,6 +34,13 @@ def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tu
 COMMANDS = dict(commands())
 SERVERS = {("up",)}
 """What runs until it is stopped has nothing to print in the end."""
+REMOTE = {
+    words
+    for words in COMMANDS
+    if words[0] in {"login", "logout", "account", "bot", "webhook", "order", "kill", "resume", "as-of"}
+    or words == ("events", "tail")
+}
+"""What needs a server that runs."""
 GROUPS = sorted({words[0] for words in COMMANDS if len(words) > 1})
 
 
@@ -86,7 +96,7 @@ def test_alone_it_explains_itself() -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["nonsense"], ("'nonsense'", "Allowed: backtest, ", "truetape --help")),
+        (["nonsense"], ("'nonsense'", "Allowed: up, login, ", "truetape --help")),
         (["verifi"], ("'verify'", "truetape --help")),
         (["--nonsense"], ("--nonsense", "truetape --help")),
         *(([group], ("Missing command.", "Allowed: ", f"truetape {group} --help")) for group in GROUPS),
@@ -170,7 +180,58 @@ def test_json_everywhere_parses(stage: Stage, owner_url: str, monkeypatch: pytes
     monkeypatch.setenv("TRUETAPE_DATABASE_URL", owner_url)
     assert run("migrate", "--json").json == {"applied": []}
     offered = {words for words, each in COMMANDS.items() if any("--json" in option.opts for option in each.params)}
-    assert offered == {*told, ("migrate",)} == set(COMMANDS) - SERVERS, "each command has it, and each is tried here"
+    assert offered == set(COMMANDS) - SERVERS, "each command has it"
+    assert offered == {*told, ("migrate",)} | REMOTE, "and each is tried, here or below"
+
+
+def remote_lines(server: Living) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """A way to call each command to a running server so that it succeeds, in the order in which they do."""
+    made = ["--balance", "USDT=1000", "--instrument", "BTC/USDT", "--tick", "0.01", "--step", "0.00001"]
+    bot = ["--account", "main", "--instrument", "BTC/USDT", "--config", str(server.config)]
+    yield ("login",), []
+    yield ("account", "create"), ["main", *made]
+    yield ("account", "list"), []
+    yield ("account", "show"), ["main"]
+    yield ("order", "place"), ["main", "buy", "0.001", "BTC/USDT", "--limit", "40000"]
+    yield ("order", "list"), []
+    yield ("order", "cancel"), ["main", "1"]
+    yield ("bot", "create"), ["dca", *bot]
+    yield ("bot", "list"), []
+    yield ("bot", "show"), ["dca"]
+    for what in ("start", "pause", "resume"):
+        yield ("bot", what), ["dca"]
+    yield ("webhook", "template"), []
+    yield ("webhook", "create"), ["dca"]
+    yield ("webhook", "list"), []
+    yield ("webhook", "rotate"), ["dca"]
+    server.push("50000")
+    yield ("webhook", "test"), ["dca", run("webhook", "rotate", "dca", "--json").json["token"]]
+    yield ("bot", "close"), ["dca"]
+    server.push("50000")
+    for scope in ("kill", "resume"):
+        yield (scope,), ["--all"]
+    yield ("bot", "stop"), ["dca"]
+    yield ("bot", "delete"), ["dca"]
+    yield ("events", "tail"), ["--from", "1", "--limit", "1"]
+    yield ("as-of",), ["5"]
+    yield ("logout",), []
+
+
+@pytest.mark.parametrize("option", ["--json", None])
+def test_so_it_is_of_what_a_server_answers(
+    option: str | None, database: Database, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with living(database, home) as server:
+        monkeypatch.setenv("TRUETAPE_URL", server.url)
+        monkeypatch.setenv("TRUETAPE_USER", "admin")
+        monkeypatch.setenv("TRUETAPE_PASSWORD", PASSWORD)
+        tried = set()
+        for words, arguments in remote_lines(server):
+            ended = run(*words, *arguments, *([option] if option else []))
+            assert (ended.code, ended.err) == (0, ""), words
+            assert isinstance(ended.json, dict | list) if option else ended.out, words
+            tried.add(words)
+        assert tried == REMOTE
 
 
 # --- terminals -------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""`truetape backtest`: recorded alerts over a candle file, to fills, results and a log."""
+"""`truetape backtest`: recorded alerts over candles of one instrument or of several, to fills, results and a log."""
 
 from contextlib import ExitStack
 from decimal import Decimal
@@ -12,8 +12,12 @@ from api.terminal import exits, print_json, progress
 from domain.errors import InputError
 
 if TYPE_CHECKING:
-    from domain.bot.settings import GroupSettings
-    from replay.backtest import Setup
+    from collections.abc import Sequence
+
+    from infrastructure.market_data.shelf import Stored
+    from infrastructure.venues.simulated_market import TimedAlert
+    from replay.backtest import Game
+    from replay.plan import Account, Plan
 
 STRATEGIES = ("dca_signals",)
 KINDS = ("spot", "margin")
@@ -23,9 +27,10 @@ FEE_ASSETS = ("quote", "base")
 class Terms(Struct, frozen=True):
     """The command's options on the market and the account, as they were typed."""
 
-    instrument: str
-    tick: str
-    step: str
+    instrument: str | None
+    candles: Path | None
+    tick: str | None
+    step: str | None
     min_notional: str
     maker_fee: str
     taker_fee: str
@@ -39,13 +44,13 @@ class Terms(Struct, frozen=True):
 def backtest(
     strategy: Annotated[str, typer.Argument(help="dca_signals: position groups from recorded alerts.")],
     signals: Annotated[Path, typer.Option(help="Recorded alerts, JSON lines.")],
-    candles: Annotated[Path, typer.Option(help="Candles: Binance kline CSV, CSV or Parquet.")],
-    instrument: Annotated[str, typer.Option(help="BASE/QUOTE, such as BTC/USDT.")],
-    config: Annotated[Path, typer.Option(help="TOML with a [group] table.")],
+    config: Annotated[Path, typer.Option(help="TOML with a [group] table, perhaps with [[instruments]].")],
     balance: Annotated[list[str], typer.Option(help="ASSET=AMOUNT at the start; may be repeated.")],
-    tick: Annotated[str, typer.Option(help="Price grid.")],
-    step: Annotated[str, typer.Option(help="Quantity grid.")],
     out: Annotated[Path, typer.Option(help="Folder for summary.json, fills.csv, events.jsonl.")],
+    candles: Annotated[Path | None, typer.Option(help="Candles: Binance kline CSV, CSV or Parquet.")] = None,
+    instrument: Annotated[str | None, typer.Option(help="BASE/QUOTE, such as BTC/USDT.")] = None,
+    tick: Annotated[str | None, typer.Option(help="Price grid.")] = None,
+    step: Annotated[str | None, typer.Option(help="Quantity grid.")] = None,
     min_notional: Annotated[str, typer.Option(help="Smallest order, in the quote asset.")] = "0",
     maker_fee: Annotated[str, typer.Option(help="Fraction of the notional that resting orders pay.")] = "0",
     taker_fee: Annotated[str, typer.Option(help="Fraction of the notional that other orders pay.")] = "0",
@@ -55,37 +60,37 @@ def backtest(
     keep: Annotated[bool, typer.Option("--keep", help="Keep the run in Postgres.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Run recorded alerts over candles, and write what happened."""
+    """Run recorded alerts over candles, and write what happened.
+
+    One instrument is said by --candles, --instrument, --tick and --step, several by [[instruments]] in the configuration.
+    """
     from infrastructure.database import open_database
-    from infrastructure.market_data.shelf import import_cached
     from infrastructure.settings import load_settings
-    from replay.backtest import SOURCE, check_setup, game_of
-    from replay.inputs import read_settings, read_signals
+    from replay.inputs import read_signals
     from replay.session import Stopwatch, carry_out, check_folder
 
     _one_of("STRATEGY", strategy, STRATEGIES)
     settings = load_settings()
     watch = Stopwatch()
     terms = Terms(
-        instrument, tick, step, min_notional, maker_fee, taker_fee, slippage, account, fee_asset, balance
+        instrument, candles, tick, step, min_notional, maker_fee, taker_fee, slippage, account, fee_asset, balance
     )  # fmt: skip
     _check(terms)
     with ExitStack() as stack:
         with watch.phase("import"):
-            group = read_settings(config)
-            alerts = read_signals(signals, SOURCE)
-            check_setup(_setup(terms, group))
+            plan, asked = _plan(terms, config), _account(terms)
+            alerts = read_signals(signals, plan.route())
+            plan.check(asked)
             check_folder(out)
         with watch.phase("write"):
             database = stack.enter_context(open_database(settings)) if keep else None
         # All that could be refused without the candles has been; from here on things are written.
         with watch.phase("import"):
-            stored = import_cached(candles, settings.home)
+            stored = plan.stored(settings.home)
         with watch.phase("load"):
-            tape = stored.load()
-            game = game_of(_setup(terms, group, tape.price_scale), tape, alerts)
+            game = _game(plan, asked, stored, alerts)
         _make_folder(out)
-        with progress("candles", len(tape), quiet=as_json) as advance:
+        with progress("candles", game.candles, quiet=as_json) as advance:
             summary = carry_out(game, out, watch, database, advance)
     show(summary, out, as_json=as_json)
 
@@ -104,9 +109,10 @@ def _check(terms: Terms) -> None:
     """Everything that can be refused before a file is read."""
     _one_of("--account", terms.account, KINDS)
     _one_of("--fee-asset", terms.fee_asset, FEE_ASSETS)
-    for name in ("tick", "step"):
-        _amount(name, getattr(terms, name), None)
-    _amount("min_notional", terms.min_notional, terms.instrument.partition("/")[2])
+    for name, grid in (("tick", terms.tick), ("step", terms.step)):
+        if grid is not None:
+            _amount(name, grid, None)
+    _amount("min_notional", terms.min_notional, (terms.instrument or "").partition("/")[2])
     for name in ("maker_fee", "taker_fee", "slippage"):
         rate = _number(name, getattr(terms, name))
         if not -1 < rate < 1:
@@ -116,25 +122,63 @@ def _check(terms: Terms) -> None:
     _balances(terms.balance)
 
 
-def _setup(terms: Terms, group: "GroupSettings", price_scale: int = 0) -> "Setup":
-    from domain.market import make_instrument
-    from infrastructure.venues.simulated import Terms as VenueTerms
-    from replay.backtest import Setup
+def _plan(terms: Terms, config: Path) -> "Plan":
+    """What is asked for, with what the configuration puts in force for the whole account."""
+    from msgspec import structs
 
-    instrument = make_instrument(
-        terms.instrument,
-        _number("tick", terms.tick),
-        _number("step", terms.step),
-        _number("min_notional", terms.min_notional),
-        price_scale=price_scale,
-        fee_asset=cast("Any", terms.fee_asset),
+    from replay.backtest import ACCOUNT
+    from replay.inputs import read_controls
+
+    return structs.replace(_markets(terms, config), commands=tuple(read_controls(config, ACCOUNT)))
+
+
+def _markets(terms: Terms, config: Path) -> "Plan":
+    """What the configuration says of several instruments, or the options of one."""
+    from domain.values import InstrumentId
+    from replay.backtest import SOURCE, STRATEGY, BotSetup
+    from replay.inputs import InstrumentTable, read_instruments, read_settings
+    from replay.plan import Plan, make_plan
+
+    one = {name: getattr(terms, name) for name in ("candles", "instrument", "tick", "step")}
+    instruments = read_instruments(config)
+    if instruments:
+        given = [_option(name) for name, value in one.items() if value is not None]
+        if given:
+            raise InputError(f"{given[0]} is given, and {config} has [[instruments]]; allowed: one of both")
+        return make_plan(config, instruments)
+    missing = [_option(name) for name, value in one.items() if value is None]
+    if missing:
+        raise typer.BadParameter("it is missing, and the configuration has no [[instruments]]", param_hint=missing[0])
+    settings = read_settings(config)
+    assert terms.instrument is not None
+    assert terms.candles is not None
+    table = InstrumentTable(
+        terms.instrument, _number("tick", terms.tick or ""), _number("step", terms.step or ""), str(terms.candles)
     )
+    bot = BotSetup(STRATEGY, SOURCE, InstrumentId(terms.instrument), settings)
+    return Plan(None, (table,), (bot,))
+
+
+def _account(terms: Terms) -> "Account":
+    from infrastructure.venues.simulated import Terms as VenueTerms
+    from replay.plan import Account
+
     charges = VenueTerms(
         _number("maker_fee", terms.maker_fee),
         _number("taker_fee", terms.taker_fee),
         _number("slippage", terms.slippage),
     )
-    return Setup(instrument, charges, _balances(terms.balance), group, cast("Any", terms.account))
+    kind, fee_asset = cast("Any", terms.account), cast("Any", terms.fee_asset)
+    return Account(kind, _balances(terms.balance), charges, _number("min_notional", terms.min_notional), fee_asset)
+
+
+def _game(plan: "Plan", account: "Account", stored: "Sequence[Stored]", alerts: "Sequence[TimedAlert]") -> "Game":
+    from replay.backtest import portfolio_game
+    from replay.plan import is_unrouted
+
+    tapes = [each.load() for each in stored]
+    portfolio = plan.portfolio(account, [tape.price_scale for tape in tapes], unrouted=is_unrouted(alerts))
+    return portfolio_game(portfolio, tapes, alerts)
 
 
 def _balances(texts: list[str]) -> dict[str, Decimal]:

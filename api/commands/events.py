@@ -1,5 +1,7 @@
-"""`truetape events`: the log as people and programs read it."""
+"""`truetape events`: the log as people and programs read it, kept or as it grows."""
 
+import json
+import sys
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,7 +15,7 @@ from domain.errors import MissingError
 if TYPE_CHECKING:
     from infrastructure.event_store.database import Database
 
-app = typer.Typer(help="Read the log of kept runs.", rich_markup_mode=None)
+app = typer.Typer(help="Read the log of kept runs, and follow the running server's.", rich_markup_mode=None)
 
 RUN = Annotated[int | None, typer.Option(help="The run's number; the newest without it.")]
 TAG = Annotated[str | None, typer.Option(help="Only events whose name begins so, such as account.order.")]
@@ -87,6 +89,51 @@ def export_events(
         print_json({"path": str(path), "events": count})
     else:
         console.print(f"{count:,} events written to {path}", soft_wrap=True)
+
+
+@app.command("tail")
+@exits
+def tail_events(
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(help="events, orders, fills, groups, portfolio, bots or deliveries; may be repeated."),
+    ] = None,
+    start: Annotated[
+        int | None, typer.Option("--from", min=0, help="Begin at this position; with what comes next without it.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Stop after so many.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+) -> None:
+    """Follow what happens at the running server, until Ctrl-C; goes on where it was after a disconnect."""
+    from api.following import Following
+    from api.remote import Remote
+
+    count = 0
+    for message in Following(Remote(), channel or ["events"], start).messages():
+        if isinstance(message, str):
+            print(message, file=sys.stderr, flush=True)  # noqa: T201  (plain: it is no result)
+            continue
+        _tell(message, as_json=as_json)
+        count += 1
+        if count == limit:
+            return
+
+
+def _tell(message: dict[str, Any], *, as_json: bool) -> None:
+    """A message, at once: whoever reads a pipe waits for it."""
+    if as_json:
+        print(json.dumps(message), flush=True)  # noqa: T201  (a line of its own, never wrapped)
+        return
+    from api.event_line import show_event as show_line
+
+    data = message["data"]
+    if message["channel"] == "portfolio":
+        amounts = [f"{each['equity']} {each['asset']}" for each in data["balances"]]
+        held = [f"{each['quantity']} {each['instrument']}" for each in data["positions"]]
+        said = f"{message['position']:>7} {data['account']}: equity {', '.join(amounts) or '-'}"
+        console.print(said + (f", holds {', '.join(held)}" if held else ""), soft_wrap=True)
+    else:
+        show_line(data)
 
 
 def _lines(database: "Database", run: int | None, tag: str | None) -> Iterator[dict[str, Any]]:

@@ -98,7 +98,9 @@ def _database() -> str:
     from infrastructure.database import open_database
     from infrastructure.event_store.runs import list_runs
     from infrastructure.market_data.shelf import Stored, list_tapes
+    from infrastructure.projection_stops import find_stops
     from infrastructure.settings import load_settings
+    from replay.kept import tapes_of
 
     settings = load_settings()
     with open_database(settings) as database:
@@ -107,8 +109,12 @@ def _database() -> str:
             last = database.recorder.max_notification_id()
         except PersistenceError as error:
             raise StoreError(f"the log cannot be read: {error}") from error
+        stops = find_stops(database)
+    if stops:
+        said = "; ".join(f"{stop.projection} at position {stop.position}: {stop.reason}" for stop in stops)
+        raise StoreError(f"trading goes on, but read models have stopped: {said}")
     digests = {tape.header.digest for tape in list_tapes(settings.home) if isinstance(tape, Stored)}
-    lost = [str(run.run) for run in runs if run.tape_digest and run.tape_digest not in digests]
+    lost = [str(run.run) for run in runs if not digests.issuperset(tapes_of(run).values())]
     if lost:
         raise MissingError(
             f"the tapes of {len(lost)} kept runs are gone, so verify cannot rerun: {', '.join(lost[:10])}"

@@ -1,5 +1,6 @@
 """`truetape up`: the whole system: database, worker, API, and if asked markets that move."""
 
+import signal
 from typing import Annotated
 
 import typer
@@ -27,6 +28,10 @@ def up(
     from infrastructure.database import open_database
     from infrastructure.settings import load_settings
 
+    # A supervisor's SIGTERM and a terminal that is closed end it as cleanly as Ctrl-C; nohup has the latter ignored.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGINT))
     settings = load_settings()
     markets = [*([WALK] if demo else []), *(market or [])]
     plan = Plan(markets, speed, demo, view=not quiet, origins=origin or ())

@@ -29,7 +29,7 @@ SLIPPAGE_MAX = Decimal("0.5")
 
 
 def _paper(mode: object) -> object:
-    if mode in {"live", "backtest"}:
+    if mode in ("live", "backtest"):  # not a set: what came may have no hash
         raise ValueError(f"{mode} accounts cannot be opened here: this server trades on paper only")
     return mode
 

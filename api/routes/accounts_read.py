@@ -1,6 +1,7 @@
 """Accounts: of which kind, and whether they may trade."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -47,9 +48,7 @@ Halts = Mapping[str, list[HaltRow]]
 
 @router.get("/accounts", summary="List the accounts by name", responses=responses())
 def list_accounts(asked: AskedList) -> Listing[AccountView]:
-    with asked.view(AccountRow) as view:
-        halts = _halts(view)
-        return asked.rows(view, _ORDER, AccountRow, {}, lambda row: _view(view, row, halts))
+    return asked.rows(_ORDER, AccountRow, {}, _described)
 
 
 @router.get("/accounts/{account}", summary="One account", responses=responses(404))
@@ -58,7 +57,7 @@ def read_account(account: Name, asked: AskedOne) -> AccountAnswer:
         row = view.rows.one(AccountRow, account)
         if row is None:
             raise MissingError(f"there is no account {account!r}")
-        return AccountAnswer(**_view(view, row, _halts(view)).model_dump(), as_of=point(view))
+        return AccountAnswer(**_described(view, [row])(row).model_dump(), as_of=point(view))
 
 
 def halt_of(row: HaltRow | None) -> Halt | None:
@@ -72,12 +71,16 @@ def _halts(view: View) -> Halts:
     return halts
 
 
-def _view(view: View, row: AccountRow, halts: Halts) -> AccountView:
+def _described(view: View, _rows: Sequence[AccountRow]) -> Callable[[AccountRow], AccountView]:
+    return partial(_view, mode=view.run.mode if view.run else "", halts=_halts(view))
+
+
+def _view(row: AccountRow, mode: str, halts: Halts) -> AccountView:
     mine = halts.get(row.account, [])
     return AccountView(
         account=row.account,
         kind=row.kind,
-        mode=view.run.mode if view.run else "",
+        mode=mode,
         opened_at=time_text(row.opened_at),
         halt=halt_of(next((halt for halt in mine if not halt.bot), None)),
         halted_bots=[halt.bot for halt in mine if halt.bot],

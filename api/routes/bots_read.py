@@ -1,7 +1,8 @@
 """Bots: what each is, what it is doing, what it has made."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from decimal import Decimal
+from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query
@@ -9,10 +10,10 @@ from pydantic import BaseModel, Field
 
 from api.dependencies import VIEWER
 from api.problems import responses
-from api.reads import Amounts, AskedList, AskedOne, Listing, Name, Order, Point, filters, point
+from api.reads import Amounts, AskedList, AskedOne, Listing, Name, NameFilter, Order, Point, filters, point
 from api.routes.accounts_read import Halt, halt_of
 from api.routes.pnl import held
-from domain.bot.settings import Entry, WhenFlat
+from domain.bot.settings import Entry, GroupSettings, LegSettings, TakeProfit, WhenFlat
 from domain.errors import MissingError
 from domain.values import time_text
 from infrastructure.row_queries import Page
@@ -29,7 +30,7 @@ class LegView(BaseModel):
 
     gap_pct: str = Field(examples=["-0.5"])
     weight_pct: str = Field(examples=["60"])
-    take_profit_pct: str = Field(examples=["1"])
+    take_profit_pct: str | None = Field(examples=["1"])
 
 
 class SettingsView(BaseModel):
@@ -40,6 +41,15 @@ class SettingsView(BaseModel):
     entry: Entry
     max_pyramids: int
     when_flat: WhenFlat
+    take_profit: TakeProfit
+    aggregate_take_profit_pct: str | None
+    stop_loss_pct: str | None
+    trailing_stop_pct: str | None
+    break_even_after_first_target: bool
+    time_limit_minutes: int | None
+    leg_expiry_minutes: int | None
+    cancel_beyond_pct: str | None
+    reverse: bool
 
 
 class ResultView(BaseModel):
@@ -78,13 +88,11 @@ class BotAnswer(BotView):
 @router.get("/bots", summary="List the bots by name", responses=responses())
 def list_bots(
     asked: AskedList,
-    account: Annotated[Name | None, Query()] = None,
+    account: NameFilter = None,
     status: Annotated[BotStatus | None, Query()] = None,
 ) -> Listing[BotView]:
-    with asked.view(BotRow, PoolRow) as view:
-        found = view.rows.some(BotRow, filters(account=account, status=status), asked.page(_ORDER))
-        described = _Described(view, found[: asked.limit])
-        return asked.listing(view, _ORDER, found, described.view, lambda row: (row.bot,))
+    where = filters(account=account, status=status)
+    return asked.rows(_ORDER, BotRow, where, lambda view, rows: _Described(view, rows).view, PoolRow)
 
 
 @router.get("/bots/{bot}", summary="One bot", responses=responses(404))
@@ -141,8 +149,11 @@ class _Described:
 
 def _settings(row: BotRow) -> SettingsView:
     settings = settings_of(row)
-    plain = msgspec.to_builtins(settings)
-    legs = [
-        LegView(**{name: f"{value:f}" for name, value in msgspec.structs.asdict(leg).items()}) for leg in settings.legs
-    ]
-    return SettingsView(**{**plain, "capital": f"{settings.capital:f}", "legs": legs})
+    legs = [LegView(**_texts(leg)) for leg in settings.legs]
+    return SettingsView(**{**_texts(settings), "legs": legs})
+
+
+def _texts(settings: GroupSettings | LegSettings) -> dict[str, Any]:
+    """What stands in settings, decimals as text."""
+    fields = msgspec.structs.asdict(settings)
+    return {name: f"{value:f}" if isinstance(value, Decimal) else value for name, value in fields.items()}

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from api.dependencies import VIEWER
 from api.problems import responses
-from api.reads import AskedList, AskedOne, Listing, Name, Number, Order, Point, filters, point, time_or_none
+from api.reads import AskedList, AskedOne, Listing, Name, NameFilter, Number, Order, Point, filters, point, time_or_none
 from domain.errors import MissingError
 from domain.signal.events import Action
 from domain.values import time_text
@@ -35,6 +35,8 @@ class DeliveryView(BaseModel):
     timeframe: str | None
     action: Action | None
     price: str | None
+    quantity: str | None
+    target: str | None = Field(description="The signed size to hold, with the action target.", examples=["-0.5"])
     bot: str | None
     group: int | None
 
@@ -49,13 +51,12 @@ class DeliveryAnswer(DeliveryView):
 @router.get("/deliveries", summary="List deliveries of alerts, newest first", responses=responses())
 def list_deliveries(
     asked: AskedList,
-    source: Annotated[Name | None, Query()] = None,
-    bot: Annotated[Name | None, Query()] = None,
+    source: NameFilter = None,
+    bot: NameFilter = None,
     verdict: Annotated[Verdict | None, Query()] = None,
 ) -> Listing[DeliveryView]:
     where = filters(source=source, bot=bot, verdict=verdict)
-    with asked.view(AlertRow) as view:
-        return asked.rows(view, _ORDER, AlertRow, where, _view)
+    return asked.rows(_ORDER, AlertRow, where, lambda *_: _view)
 
 
 @router.get("/deliveries/{source}/{number}", summary="One delivery with its body", responses=responses(404))
@@ -81,6 +82,8 @@ def _view(row: AlertRow) -> DeliveryView:
         timeframe=row.timeframe,
         action=row.action,
         price=row.price,
+        quantity=row.quantity,
+        target=row.target,
         bot=row.bot,
         group=row.group,
     )

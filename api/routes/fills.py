@@ -1,13 +1,13 @@
 """Fills: each trade of each order."""
 
-from typing import Annotated
+from functools import partial
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.dependencies import VIEWER
 from api.problems import responses
-from api.reads import Amounts, AskedList, Listing, Name, Number, Order, filters
+from api.reads import Amounts, AskedList, Listing, NameFilter, NumberFilter, Order, filters
 from domain.account.events import Liquidity, Role
 from domain.values import Side, time_text
 from projections.fills import FillRow
@@ -44,16 +44,14 @@ class FillView(BaseModel):
 @router.get("/fills", summary="List fills, newest first", responses=responses())
 def list_fills(
     asked: AskedList,
-    account: Annotated[Name | None, Query()] = None,
-    bot: Annotated[Name | None, Query()] = None,
-    group: Annotated[Number | None, Query()] = None,
-    instrument: Annotated[Name | None, Query()] = None,
-    order: Annotated[Number | None, Query()] = None,
+    account: NameFilter = None,
+    bot: NameFilter = None,
+    group: NumberFilter = None,
+    instrument: NameFilter = None,
+    order: NumberFilter = None,
 ) -> Listing[FillView]:
     where = filters(account=account, bot=bot, group=group, instrument=instrument, order=order)
-    with asked.view(FillRow) as view:
-        amounts = Amounts(view)
-        return asked.rows(view, _ORDER, FillRow, where, lambda row: _view(row, amounts))
+    return asked.rows(_ORDER, FillRow, where, lambda view, _: partial(_view, amounts=Amounts(view)))
 
 
 def _view(row: FillRow, amounts: Amounts) -> FillView:

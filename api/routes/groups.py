@@ -1,5 +1,7 @@
 """Position groups and their legs: what was planned, what works, what is held, what it made."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -7,7 +9,21 @@ from pydantic import BaseModel, Field
 
 from api.dependencies import VIEWER
 from api.problems import responses
-from api.reads import Amounts, AskedList, AskedOne, Listing, Name, Number, Order, Point, filters, point, time_or_none
+from api.reads import (
+    Amounts,
+    AskedList,
+    AskedOne,
+    Listing,
+    Name,
+    NameFilter,
+    Number,
+    Order,
+    Point,
+    filters,
+    point,
+    time_or_none,
+)
+from domain.bot.settings import TakeProfit
 from domain.errors import MissingError
 from domain.values import Direction, time_text
 from infrastructure.row_views import View
@@ -19,7 +35,10 @@ _ORDER = Order("groups", GroupRow, ("opened_at", "bot", "group"), descending=Tru
 
 
 class GroupView(BaseModel):
-    """A group. `held` and `cost` count in its direction; `realized` is before fees, `unrealized` at `mark`."""
+    """A group. `held` and `cost` count in its direction; `realized` is before fees, `unrealized` at `mark`.
+
+    `stop_price` and `target_price` are of the orders that work for all that it holds.
+    """
 
     bot: str = Field(examples=["dca"])
     group: int = Field(examples=[3])
@@ -28,6 +47,10 @@ class GroupView(BaseModel):
     direction: Direction
     status: GroupStatus
     entry: str = Field(examples=["46250.5"])
+    pyramids: int
+    take_profit: TakeProfit
+    stop_price: str | None
+    target_price: str | None
     held: str
     cost: str
     mark: str | None
@@ -46,7 +69,7 @@ class LegView(BaseModel):
     type: Literal["market", "limit"]
     price: str
     quantity: str
-    take_profit_pct: str
+    take_profit_pct: str | None
     status: LegStatus
     filled: str
     cost: str
@@ -67,15 +90,13 @@ class GroupAnswer(GroupView):
 @router.get("/groups", summary="List position groups, newest first", responses=responses())
 def list_groups(
     asked: AskedList,
-    account: Annotated[Name | None, Query()] = None,
-    bot: Annotated[Name | None, Query()] = None,
-    instrument: Annotated[Name | None, Query()] = None,
+    account: NameFilter = None,
+    bot: NameFilter = None,
+    instrument: NameFilter = None,
     status: Annotated[GroupStatus | None, Query()] = None,
 ) -> Listing[GroupView]:
     where = filters(account=account, bot=bot, instrument=instrument, status=status)
-    with asked.view(GroupRow, PositionRow) as view:
-        amounts, marks = Amounts(view), _marks(view)
-        return asked.rows(view, _ORDER, GroupRow, where, lambda row: _view(row, amounts, marks))
+    return asked.rows(_ORDER, GroupRow, where, _described, PositionRow)
 
 
 @router.get("/groups/{bot}/{group}", summary="One position group with its legs", responses=responses(404))
@@ -90,6 +111,10 @@ def read_group(bot: Name, group: Annotated[Number, Path()], asked: AskedOne) -> 
 
 
 Marks = dict[tuple[str, str], int | None]
+
+
+def _described(view: View, _rows: Sequence[GroupRow]) -> Callable[[GroupRow], GroupView]:
+    return partial(_view, amounts=Amounts(view), marks=_marks(view))
 
 
 def _marks(view: View) -> Marks:
@@ -109,6 +134,10 @@ def _view(row: GroupRow, amounts: Amounts, marks: Marks) -> GroupView:
         direction=row.direction,
         status=row.status,
         entry=row.entry,
+        pyramids=row.pyramids,
+        take_profit=row.take_profit,
+        stop_price=None if row.stop_price is None else listed.price_text(row.stop_price),
+        target_price=None if row.target_price is None else listed.price_text(row.target_price),
         held=listed.size_text(row.held),
         cost=listed.cash_text(row.cost),
         mark=None if mark is None else listed.price_text(mark),

@@ -1,5 +1,6 @@
 """Orders: each from its intent to its end."""
 
+from functools import partial
 from typing import Annotated, Literal, get_args
 
 from fastapi import APIRouter, Path, Query
@@ -7,7 +8,20 @@ from pydantic import BaseModel, Field
 
 from api.dependencies import VIEWER
 from api.problems import responses
-from api.reads import Amounts, AskedList, AskedOne, Listing, Name, Number, Order, Point, filters, point
+from api.reads import (
+    Amounts,
+    AskedList,
+    AskedOne,
+    Listing,
+    Name,
+    NameFilter,
+    Number,
+    Order,
+    Point,
+    filters,
+    point,
+    time_or_none,
+)
 from domain.account.events import OrderType, Role
 from domain.errors import MissingError
 from domain.values import Side, time_text
@@ -26,7 +40,7 @@ StatusFilter = Literal["open", "done"] | Status
 class OrderView(BaseModel):
     """An order; one placed by hand has no bot, group and leg.
 
-    `filled` for `cash` sums its fills; `fee` is in `fee_asset`, `fee_value` what that is worth in the quote asset.
+    `triggered_at` is when the stop of a stop-limit was reached. `filled` for `cash` sums its fills; `fee` is in `fee_asset`, `fee_value` what that is worth in the quote asset.
     """
 
     account: str = Field(examples=["main"])
@@ -58,6 +72,7 @@ class OrderView(BaseModel):
     code: str | None = Field(examples=["NOTIONAL_BELOW_MINIMUM"])
     reason: str | None
     created_at: str
+    triggered_at: str | None
     updated_at: str
 
 
@@ -70,16 +85,14 @@ class OrderAnswer(OrderView):
 @router.get("/orders", summary="List orders, newest first", responses=responses())
 def list_orders(
     asked: AskedList,
-    account: Annotated[Name | None, Query()] = None,
-    bot: Annotated[Name | None, Query()] = None,
-    instrument: Annotated[Name | None, Query()] = None,
+    account: NameFilter = None,
+    bot: NameFilter = None,
+    instrument: NameFilter = None,
     status: Annotated[StatusFilter | None, Query(description="`open`, `done`, or one status.")] = None,
 ) -> Listing[OrderView]:
     statuses = None if status is None else _STATUSES.get(status, (status,))
     where = filters(account=account, bot=bot, instrument=instrument, status=statuses)
-    with asked.view(OrderRow) as view:
-        amounts = Amounts(view)
-        return asked.rows(view, _ORDER, OrderRow, where, lambda row: _view(row, amounts))
+    return asked.rows(_ORDER, OrderRow, where, lambda view, _: partial(_view, amounts=Amounts(view)))
 
 
 @router.get("/orders/{account}/{order}", summary="One order", responses=responses(404))
@@ -124,5 +137,6 @@ def _view(row: OrderRow, amounts: Amounts) -> OrderView:
         code=row.code,
         reason=row.reason,
         created_at=time_text(row.intended_at),
+        triggered_at=time_or_none(row.triggered_at),
         updated_at=time_text(row.updated_at),
     )

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from api.dependencies import VIEWER
 from api.problems import responses
-from api.reads import Amounts, Asked, AskedList, Listing, Name, Order, filters
+from api.reads import Amounts, Asked, AskedList, Listing, NameFilter, Order, filters
 from api.row_text import cash_text
 from domain.market import Instrument
 from infrastructure.row_queries import Filters, Unequal, Values
@@ -54,9 +54,9 @@ class ProfitView(BaseModel):
 def list_profits(
     asked: AskedList,
     by: Annotated[By, Query(description="What to sum by, within each account and asset.")] = "account",
-    account: Annotated[Name | None, Query()] = None,
-    bot: Annotated[Name | None, Query()] = None,
-    instrument: Annotated[Name | None, Query()] = None,
+    account: NameFilter = None,
+    bot: NameFilter = None,
+    instrument: NameFilter = None,
 ) -> Listing[ProfitView]:
     where = filters(account=account, bot=bot, instrument=instrument)
     order = _ORDERS[by]

@@ -1,15 +1,18 @@
 """The portfolio: each account's books in each asset."""
 
-from typing import Annotated
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from api.dependencies import VIEWER
 from api.problems import responses
-from api.reads import AskedList, Listing, Name, Order, filters
+from api.reads import AskedList, Listing, NameFilter, Order, filters
 from api.row_text import balance_fields, cash_text
 from infrastructure.row_queries import Page
+from infrastructure.row_views import View
 from projections.portfolio import BalanceRow
 from projections.profit_and_loss import ProfitRow
 
@@ -32,16 +35,17 @@ class BalanceView(BaseModel):
 
 
 @router.get("/portfolio", summary="List balances by account and asset", responses=responses())
-def list_balances(asked: AskedList, account: Annotated[Name | None, Query()] = None) -> Listing[BalanceView]:
+def list_balances(asked: AskedList, account: NameFilter = None) -> Listing[BalanceView]:
     where = filters(account=account)
-    with asked.view(BalanceRow) as view:
+
+    def described(view: View, _rows: Sequence[BalanceRow]) -> Callable[[BalanceRow], BalanceView]:
         by = Page(("account", "asset"))
         booked = {row[:2]: row[2:] for row in view.rows.sums(ProfitRow, ("realized", "fees"), where, by)}
+        return partial(_view, booked=booked)
 
-        def render(row: BalanceRow) -> BalanceView:
-            realized, fees = booked.get((row.account, row.asset), (0, 0))
-            return BalanceView(
-                **balance_fields(row), realized=cash_text(row.asset, realized), fees=cash_text(row.asset, fees)
-            )
+    return asked.rows(_ORDER, BalanceRow, where, described)
 
-        return asked.rows(view, _ORDER, BalanceRow, where, render)
+
+def _view(row: BalanceRow, booked: Mapping[tuple[Any, ...], tuple[Any, ...]]) -> BalanceView:
+    realized, fees = booked.get((row.account, row.asset), (0, 0))
+    return BalanceView(**balance_fields(row), realized=cash_text(row.asset, realized), fees=cash_text(row.asset, fees))

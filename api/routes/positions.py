@@ -1,5 +1,6 @@
 """Positions: what each account holds of each instrument."""
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -7,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from api.dependencies import VIEWER
 from api.problems import responses
-from api.reads import Amounts, AskedList, Listing, Name, Order, filters
+from api.reads import Amounts, AskedList, Listing, NameFilter, Order, filters
 from api.row_text import position_fields
 from infrastructure.row_queries import Unequal
 from projections.positions import PositionRow
@@ -32,19 +33,13 @@ class PositionView(BaseModel):
 @router.get("/positions", summary="List positions by account and instrument", responses=responses())
 def list_positions(
     asked: AskedList,
-    account: Annotated[Name | None, Query()] = None,
-    instrument: Annotated[Name | None, Query()] = None,
+    account: NameFilter = None,
+    instrument: NameFilter = None,
     held: Annotated[bool, Query(description="Only those that are not flat.")] = False,
 ) -> Listing[PositionView]:
     where = filters(account=account, instrument=instrument, quantity=Unequal(0) if held else None)
-    with asked.view(PositionRow) as view:
-        amounts = Amounts(view)
-        return asked.rows(
-            view,
-            _ORDER,
-            PositionRow,
-            where,
-            lambda row: PositionView.model_validate(
-                position_fields(row, amounts.instrument(row.account, row.instrument))
-            ),
-        )
+    return asked.rows(_ORDER, PositionRow, where, lambda view, _: partial(_view, amounts=Amounts(view)))
+
+
+def _view(row: PositionRow, amounts: Amounts) -> PositionView:
+    return PositionView.model_validate(position_fields(row, amounts.instrument(row.account, row.instrument)))

@@ -1,11 +1,11 @@
 """Webhooks: giving a bot its own, and taking what is delivered to it."""
 
-from typing import Annotated
+from typing import Annotated, Literal, Self
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from api.asking import Asking
 from api.limits import UNAUTHORIZED, Limits
@@ -14,8 +14,11 @@ from api.security import Auditor, address_of
 from api.shapes import BIGINT_MAX, Answer, Body, NameInPath
 from api.standing import Standing
 from api.webhooks import KnownWebhooks, WrongSecretError, read_delivery
+from domain.errors import InputError
 from domain.message import Command
 from domain.signal.commands import DeliverAlert, OpenSource
+from domain.signal.events import Follow
+from domain.signal.paths import KEYS, check_mapping
 from domain.values import InstrumentId, time_text
 from infrastructure.access import Access
 from infrastructure.inbox import Entry
@@ -32,11 +35,37 @@ _LAG_MAX = 86_400 * 30
 
 
 class NewWebhook(Body):
-    """How old an alert may be when it arrives, in seconds; without it any age passes."""
+    """How old an alert may be when it arrives, in seconds; without it any age passes. And how its body is read.
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"lag_seconds_max": 60}]})
+    Alerts in our own form, the common bot shape and the execution-engine form need no mapping.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"lag_seconds_max": 60},
+                {"mapping": {"symbol": "$.data.ticker", "action": "$.data['strategy-order-action']"}},
+            ]
+        }
+    )
 
     lag_seconds_max: Annotated[int, Field(ge=1, le=_LAG_MAX)] | None = None
+    mapping: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=len(KEYS),
+        description="Where in a body each key of our form stands: a path such as $.order.action, or a fixed text.",
+    )
+    follow: Annotated[
+        Follow, Field(description="Go by an alert's action, or by the position that its strategy should hold.")
+    ] = "action"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        try:
+            check_mapping(self.mapping)
+        except InputError as error:
+            raise ValueError(str(error)) from None
+        return self
 
 
 class Rotation(Body):
@@ -85,6 +114,7 @@ class Unauthorized(Answer):
     at: str
     address: str
     webhook: str | None
+    verdict: Literal["unauthorized"] = "unauthorized"
     reason: str
     length: int
     prefix: str
@@ -102,7 +132,8 @@ async def create(request: Request, ask: Ask, bot: NameInPath, body: NewWebhook |
     webhooks: KnownWebhooks = request.app.state.webhooks
     if await ask.repeated():
         raise _shown(bot)
-    lag = None if body is None or body.lag_seconds_max is None else body.lag_seconds_max * 1_000_000
+    asked = body or NewWebhook()
+    lag = None if asked.lag_seconds_max is None else asked.lag_seconds_max * 1_000_000
     webhook = new_webhook_id()
     runs: list[int] = []
 
@@ -111,7 +142,7 @@ async def create(request: Request, ask: Ask, bot: NameInPath, body: NewWebhook |
         runs.append(now.run)
         if webhooks.stored.live(now.run, bot) is not None:
             raise ProblemError(409, "WEBHOOK_EXISTS", f"bot {bot} has a webhook already; rotate it to get a new token")
-        return [OpenSource(webhook, bot, InstrumentId(row.instrument), lag)]
+        return [OpenSource(webhook, bot, InstrumentId(row.instrument), lag, asked.mapping, asked.follow)]
 
     await ask.carry_out(prepare)
     if not runs:
@@ -164,7 +195,7 @@ def unauthorized(
     },
     openapi_extra={
         "requestBody": {
-            "description": "JSON or text, whatever the content type says.",
+            "description": "JSON or text, whatever the content type says. `truetape webhook template` prints one.",
             "content": {
                 "application/json": {
                     "schema": {},

@@ -2,7 +2,8 @@
 
 from decimal import Decimal
 
-from domain.account.events import AccountKind, Liquidity, OrderType, Role
+from domain.account.events import AccountKind, Liquidity, OrderType, Role, TradingState
+from domain.account.limits import AccountMode, RiskLimits
 from domain.market import Instrument
 from domain.message import Command, Fact
 from domain.values import Asset, Cash, Fee, InstrumentId, Price, Quantity, Side, Time
@@ -13,6 +14,7 @@ class OpenAccount(Command, frozen=True, array_like=True):
 
     account: str
     kind: AccountKind = "spot"
+    mode: AccountMode = "simulated"
 
 
 class ListInstrument(Command, frozen=True, array_like=True):
@@ -61,13 +63,14 @@ class PlaceOrder(Command, frozen=True, array_like=True):
 
 
 class CancelOrders(Command, frozen=True, array_like=True):
-    """Cancel what works for a group in these roles."""
+    """Cancel what works for a group in these roles; of these legs only, where they are named."""
 
     account: str
     bot: str
     group: int
     roles: tuple[Role, ...]
     reason: str
+    legs: tuple[int, ...] | None = None
 
 
 class CancelOrderById(Command, frozen=True, array_like=True):
@@ -79,18 +82,44 @@ class CancelOrderById(Command, frozen=True, array_like=True):
 
 
 class HaltTrading(Command, frozen=True, array_like=True):
-    """Kill: cancel what works and let nothing raise exposure; of one bot where `bot` names it, else of the account."""
+    """Let nothing raise exposure: of one bot where `bot` names it, else of the account.
+
+    HALTED kills: all that works is cancelled but what closes. REDUCING cancels only what would raise exposure.
+    """
 
     account: str
     bot: str
     reason: str
+    state: TradingState = "HALTED"
 
 
 class ResumeTrading(Command, frozen=True, array_like=True):
-    """End a halt."""
+    """End a halt, said by its number; one that a person made (code KILL) needs none."""
 
     account: str
     bot: str
+    halt: int = 0
+
+
+class SetRiskLimits(Command, frozen=True, array_like=True):
+    """Put limits in force, all of them at once."""
+
+    account: str
+    limits: RiskLimits
+
+
+class ReviewRisk(Command, frozen=True, array_like=True):
+    """Hold the account against its limits on losses at the last prices seen. It says nothing where nothing is wrong."""
+
+    account: str
+
+
+class RecordReference(Command, frozen=True, array_like=True):
+    """A price of the index that the volatility breaker watches, in quanta of 10^-8."""
+
+    account: str
+    index: str
+    price: int
 
 
 class ValueAccount(Command, frozen=True, array_like=True):

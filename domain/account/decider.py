@@ -7,18 +7,22 @@ from msgspec import structs
 from domain.account import commands as c
 from domain.account import events as e
 from domain.account.folds import FOLDS
+from domain.account.risk_folds import evolved
 from domain.account.state import AccountState, Order
-from domain.decider import Decider
-from domain.message import Event
+from domain.decider import Decider, Now
+from domain.message import Command, Event
+from domain.risk import halts
 from domain.risk.pre_trade import judge
 from domain.values import LARGEST, Cash, Fee, Quantity
 
 Events = tuple[Event, ...]
+SECOND = 1_000_000
+"""Microseconds."""
 
 
 def open_account(state: AccountState, command: c.OpenAccount) -> Events:
     """An account opens once."""
-    return () if state.account else (e.AccountOpened(command.account, command.kind),)
+    return () if state.account else (e.AccountOpened(command.account, command.kind, command.mode),)
 
 
 def list_instrument(state: AccountState, command: c.ListInstrument) -> Events:
@@ -45,14 +49,18 @@ def deposit_position(state: AccountState, command: c.DepositPosition) -> Events:
     return (e.PositionDeposited(command.account, command.instrument, command.quantity, command.cost),)
 
 
-def place(state: AccountState, command: c.PlaceOrder) -> Events:
-    """Intent and verdict are one decision."""
+def place(state: AccountState, command: c.PlaceOrder, now: Now) -> Events:
+    """Intent and verdict are one decision; what the account's losses ask for comes before them."""
+    found = halts.review(state, now) if state.watched else ()
+    if found:
+        state = evolved(state, found, FOLDS)
     intended = e.OrderIntended(
         command.account, state.orders_placed + 1, command.bot, command.group, command.leg, command.role,
         command.instrument, command.side, command.type, command.quantity, command.limit, command.stop,
         command.reference, command.reduce_only,
     )  # fmt: skip
-    return intended, judge(state, intended)
+    verdict = judge(state, intended, now)
+    return (*found, intended, verdict) if found else (intended, verdict)
 
 
 def cancel(state: AccountState, command: c.CancelOrders) -> Events:
@@ -63,6 +71,7 @@ def cancel(state: AccountState, command: c.CancelOrders) -> Events:
         if order.group == command.group
         and order.bot == command.bot
         and order.role in command.roles
+        and (command.legs is None or order.leg in command.legs)
         and not order.cancel_wanted
     )
 
@@ -72,22 +81,6 @@ def cancel_by_id(state: AccountState, command: c.CancelOrderById) -> Events:
     if order is None or order.cancel_wanted:
         return ()
     return (e.CancelRequested(command.account, order.id, command.reason),)
-
-
-def halt(state: AccountState, command: c.HaltTrading) -> Events:
-    """The halt and the cancels of all that works in its scope are one decision; said again, it cancels again."""
-    cancels = tuple(
-        e.CancelRequested(command.account, order.id, f"halt: {command.reason}")
-        for order in state.orders.values()
-        if not order.cancel_wanted and order.role != "close" and command.bot in {"", order.bot}
-    )
-    if command.bot in state.halted:
-        return cancels
-    return e.TradingHalted(command.account, command.bot, command.reason), *cancels
-
-
-def resume(state: AccountState, command: c.ResumeTrading) -> Events:
-    return (e.TradingResumed(command.account, command.bot),) if command.bot in state.halted else ()
 
 
 def accepted(state: AccountState, report: c.AcceptReported) -> Events:
@@ -132,7 +125,17 @@ def unknown(state: AccountState, report: c.UnknownReported) -> Events:
     return (e.OrderUnknown(report.account, order.id, order.instrument, report.reason),)
 
 
-def filled(state: AccountState, report: c.FillReported) -> Events:
+def filled(state: AccountState, report: c.FillReported, now: Now) -> Events:
+    """A fill, and in the same decision what the account's limits on losses make of it."""
+    events = _filled(state, report)
+    if not events or not state.watched:
+        return events
+    # The instrument is worth what it was just traded at: the last mark may be of before.
+    now = Now(now.at, {**now.marks, report.instrument: report.price})
+    return *events, *halts.review(evolved(state, events, FOLDS), now)
+
+
+def _filled(state: AccountState, report: c.FillReported) -> Events:
     """A trade counts once. What exceeds the order belongs to no group, and is said."""
     order = state.orders.get(report.order) or state.ended.get(report.order)
     if order is None:
@@ -176,7 +179,22 @@ def cancel_rejected(state: AccountState, report: c.CancelRejectReported) -> Even
     return (e.CancelRejected(report.account, order.id, report.reason),)
 
 
-def value(state: AccountState, command: c.ValueAccount) -> Events:
+def value(state: AccountState, command: c.ValueAccount, now: Now) -> Events:
+    """What it is worth, and what the account's limits make of that."""
+    events = _valued(state, command)
+    if not state.watched:
+        return events
+    return *events, *halts.review(evolved(state, events, FOLDS), Now(now.at, command.marks))
+
+
+def set_limits(state: AccountState, command: c.SetRiskLimits, now: Now) -> Events:
+    """Limits that make no sense change nothing; those that do are held against the account at once."""
+    events = halts.set_limits(state, command)
+    after = evolved(state, events, FOLDS)
+    return *events, *(halts.review(after, now) if after.watched else ())
+
+
+def _valued(state: AccountState, command: c.ValueAccount) -> Events:
     """Value an account in which something is held or has moved; a holding without a price cannot be valued."""
     held = [instrument for instrument, position in state.positions.items() if position]
     if not (held or state.stirred) or any(instrument not in command.marks for instrument in held):
@@ -229,6 +247,12 @@ def _part(report: c.FillReported, quantity: int, fee: int) -> c.FillReported:
     return structs.replace(report, quantity=Quantity(quantity), fee=Fee(fee))
 
 
+def _rounds(state: AccountState) -> tuple[int, Command] | None:
+    """While a limit on losses is in force, how often the account is held against it."""
+    limits = state.limits
+    return (limits.value_every_seconds * SECOND, c.ReviewRisk(state.account)) if limits.limits_losses else None
+
+
 DECIDER = Decider(
     kind="account",
     key=attrgetter("account"),
@@ -238,21 +262,27 @@ DECIDER = Decider(
         c.ListInstrument: list_instrument,
         c.DepositCash: deposit_cash,
         c.DepositPosition: deposit_position,
-        c.PlaceOrder: place,
         c.CancelOrders: cancel,
         c.CancelOrderById: cancel_by_id,
-        c.HaltTrading: halt,
-        c.ResumeTrading: resume,
-        c.ValueAccount: value,
+        c.HaltTrading: halts.halt,
+        c.RecordReference: halts.record_reference,
         c.AcceptReported: accepted,
         c.RejectReported: rejected,
         c.UnknownReported: unknown,
         c.TriggerReported: triggered,
-        c.FillReported: filled,
         c.CancelReported: canceled,
         c.CancelRejectReported: cancel_rejected,
     },
     folds=FOLDS,
     opens=frozenset({c.OpenAccount}),
     closed=lambda _state: False,
+    timed={
+        c.PlaceOrder: place,
+        c.FillReported: filled,
+        c.ValueAccount: value,
+        c.SetRiskLimits: set_limits,
+        c.ResumeTrading: halts.resume,
+        c.ReviewRisk: lambda state, _command, now: halts.review(state, now),
+    },
+    rounds=_rounds,
 )

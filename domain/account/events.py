@@ -7,14 +7,23 @@ instrument; cash and quote fees are quanta of its quote asset, base fees are siz
 from decimal import Decimal
 from typing import Literal
 
+from msgspec import Struct
+
+from domain.account.limits import AccountMode, RiskLimits
 from domain.market import Instrument
 from domain.message import Event
 from domain.values import Asset, Cash, Fee, InstrumentId, Price, Quantity, Side, Time
 
 AccountKind = Literal["spot", "margin"]
 OrderType = Literal["market", "limit", "stop", "stop_limit"]
-Role = Literal["entry", "target", "close", "manual"]
+Role = Literal["entry", "target", "close", "manual", "aggregate", "stop"]
 Liquidity = Literal["maker", "taker"]
+TradingState = Literal["REDUCING", "HALTED"]
+"""Why an account is not ACTIVE. In both nothing raises exposure, and what can only reduce it passes.
+
+REDUCING lets what works and reduces go on; HALTED cancels it too, all but the orders that close.
+"""
+SessionBegin = Literal["day", "limits"]
 
 
 class AccountOpened(Event, frozen=True, array_like=True, tag="account.opened.v1"):
@@ -22,6 +31,7 @@ class AccountOpened(Event, frozen=True, array_like=True, tag="account.opened.v1"
 
     account: str
     kind: AccountKind
+    mode: AccountMode = "simulated"
 
 
 class InstrumentListed(Event, frozen=True, array_like=True, tag="account.instrument_listed.v1"):
@@ -75,17 +85,22 @@ class OrderIntended(Event, frozen=True, array_like=True, tag="account.order_inte
 
 
 class RiskPassed(Event, frozen=True, array_like=True, tag="account.risk_passed.v1"):
-    """Every pre-trade rule let the order pass: the licence to send. `reserved` is the cash it holds back."""
+    """Every pre-trade rule let the order pass: the licence to send. `reserved` is the cash it holds back.
+
+    `settings` is the version of the limits that it was held against; `at` the time of sending, where a window asks.
+    """
 
     account: str
     order: int
     instrument: InstrumentId
     notional: Cash
     reserved: Cash
+    settings: int = 0
+    at: Time = Time(0)
 
 
 class OrderDenied(Event, frozen=True, array_like=True, tag="account.order_denied.v1"):
-    """A pre-trade rule refused the order; it was never sent. `reason` gives the numbers."""
+    """A pre-trade rule refused the order; it was never sent. `reason` gives the numbers, `settings` the limits' version."""
 
     account: str
     order: int
@@ -97,6 +112,7 @@ class OrderDenied(Event, frozen=True, array_like=True, tag="account.order_denied
     quantity: Quantity
     code: str
     reason: str
+    settings: int = 0
 
 
 class OrderAccepted(Event, frozen=True, array_like=True, tag="account.order_accepted.v1"):
@@ -226,19 +242,74 @@ class FillsMissing(Event, frozen=True, array_like=True, tag="account.fills_missi
     reason: str
 
 
+class Holding(Struct, frozen=True, array_like=True):
+    """What a bot, or "" nobody, holds when it is to be closed, on the step grid, and the last price of it."""
+
+    bot: str
+    instrument: InstrumentId
+    quantity: Quantity
+    mark: Price
+
+
 class TradingHalted(Event, frozen=True, array_like=True, tag="account.trading_halted.v1"):
-    """No order may raise exposure until trading is resumed: on the account, or of one bot where `bot` names it."""
+    """No order may raise exposure until trading is resumed: on the account, or of one bot where `bot` names it.
+
+    `number` counts the halts of the account: who resumes says it. `flatten` is what must be closed because of it.
+    """
 
     account: str
     bot: str
     reason: str
+    state: TradingState = "HALTED"
+    code: str = "KILL"
+    number: int = 0
+    flatten: tuple[Holding, ...] = ()
 
 
 class TradingResumed(Event, frozen=True, array_like=True, tag="account.trading_resumed.v1"):
-    """A halt is over."""
+    """A halt is over. Losses count anew from `worth`: the account's equity, or the bot's result; None where unknown."""
 
     account: str
     bot: str
+    number: int = 0
+    worth: Cash | None = None
+
+
+class RiskCommandRefused(Event, frozen=True, array_like=True, tag="account.risk_command_refused.v1"):
+    """Somebody asked for limits that make no sense, or to resume without saying which halt."""
+
+    account: str
+    bot: str
+    command: str
+    code: str
+    reason: str
+
+
+class RiskLimitsSet(Event, frozen=True, array_like=True, tag="account.risk_limits_set.v1"):
+    """These limits are in force from here on; versions count from 1."""
+
+    account: str
+    version: int
+    limits: RiskLimits
+
+
+class SessionStarted(Event, frozen=True, array_like=True, tag="account.session_started.v1"):
+    """Losses count from here until `ends`: the account's equity, and each bot's result so far, in the limits' currency."""
+
+    account: str
+    at: Time
+    because: SessionBegin
+    equity: Cash
+    bots: tuple[tuple[str, Cash], ...]
+    ends: Time
+
+
+class ReferencePriced(Event, frozen=True, array_like=True, tag="account.reference_priced.v1"):
+    """A reference index stood at `price`, in quanta of 10^-8."""
+
+    account: str
+    index: str
+    price: int
 
 
 class AccountValued(Event, frozen=True, array_like=True, tag="account.valued.v1"):

@@ -6,13 +6,15 @@ from typing import Any
 from msgspec import structs
 
 from domain.account import events as e
-from domain.account.state import ENDED_KEPT, AccountState, Listing, Order, Status
+from domain.account.risk_folds import RISK_FOLDS, add_to_base, keep_book, remember_sent
+from domain.account.state import ENDED_KEPT, AccountState, Book, Listing, Order, Status
 from domain.message import Event
 
 
 def opened(state: AccountState, event: e.AccountOpened) -> AccountState:
     state.account = event.account
     state.kind = event.kind
+    state.mode = event.mode
     return state
 
 
@@ -24,12 +26,20 @@ def listed(state: AccountState, event: e.InstrumentListed) -> AccountState:
 def cash_deposited(state: AccountState, event: e.CashDeposited) -> AccountState:
     state.cash[event.asset] = state.cash.get(event.asset, 0) + event.amount
     state.stirred = True
+    if event.asset == state.limits.currency:
+        add_to_base(state, event.amount)
     return state
 
 
 def position_deposited(state: AccountState, event: e.PositionDeposited) -> AccountState:
     state.positions[event.instrument] = state.positions.get(event.instrument, 0) + event.quantity
     state.stirred = True
+    book = state.books.get(("", event.instrument), Book())
+    state.books["", event.instrument] = structs.replace(
+        book, quantity=book.quantity + event.quantity, cash=book.cash - event.cost
+    )
+    if state.listings[event.instrument].instrument.quote == state.limits.currency:
+        add_to_base(state, event.cost)
     return state
 
 
@@ -43,15 +53,21 @@ def intended(state: AccountState, event: e.OrderIntended) -> AccountState:
 
 
 def passed(state: AccountState, event: e.RiskPassed) -> AccountState:
-    """From here on the order holds back what it needs: cash where it opens, position where it closes."""
+    """From here on the order holds back what it needs: cash where it opens, position where it closes.
+
+    A stop holds back nothing: it stands beside the targets of the same holding, and the venue lets only one of them fill.
+    """
     order = state.orders[event.order]
     quote = state.listings[order.instrument].instrument.quote
-    held_back = order.quantity if state.closes(order.side, reduce_only=order.reduce_only) else 0
+    closes = order.role != "stop" and state.closes(order.side, reduce_only=order.reduce_only)
+    held_back = order.quantity if closes else 0
     state.orders[event.order] = structs.replace(order, status="SUBMITTED", reserved=event.reserved, held_back=held_back)
     if event.reserved:
         state.reserved[quote] = state.reserved.get(quote, 0) + event.reserved
     if held_back:
         state.held_back[order.instrument] = state.held_back.get(order.instrument, 0) + held_back
+    if event.at:
+        remember_sent(state, order, event.at)
     return state
 
 
@@ -93,6 +109,7 @@ def filled(state: AccountState, event: e.OrderFilled) -> AccountState:
     if before < 0 or after < 0:
         _keep_short_basis(state, event, before, after)
     state.stirred = True
+    keep_book(state, event, instrument)
     order = state.orders.get(event.order)
     if order is None:
         late = state.ended.get(event.order)
@@ -147,18 +164,11 @@ def ended(state: AccountState, event: e.OrderCanceled | e.OrderRejected) -> Acco
     return state
 
 
-def halted(state: AccountState, event: e.TradingHalted) -> AccountState:
-    state.halted.add(event.bot)
-    return state
-
-
-def resumed(state: AccountState, event: e.TradingResumed) -> AccountState:
-    state.halted.discard(event.bot)
-    return state
-
-
-def valued(state: AccountState, _event: e.AccountValued) -> AccountState:
+def valued(state: AccountState, event: e.AccountValued) -> AccountState:
     state.stirred = False
+    currency = state.limits.currency
+    if currency is not None and state.peak is not None:
+        state.peak = max(state.peak, next((sum_ for asset, sum_ in event.equity if asset == currency), 0))
     return state
 
 
@@ -225,7 +235,7 @@ FOLDS: Mapping[type[Event], Callable[[Any, Any], AccountState]] = {
     e.CancelRejected: cancel_rejected,
     e.OrderCanceled: ended,
     e.FillsMissing: fills_missing,
-    e.TradingHalted: halted,
-    e.TradingResumed: resumed,
     e.AccountValued: valued,
+    **RISK_FOLDS,
+    e.RiskCommandRefused: unchanged,
 }

@@ -1,14 +1,15 @@
 """The account's state: what `decide` reads and `evolve` keeps."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from decimal import Decimal
 from typing import Literal
 
 from msgspec import Struct, field
 
-from domain.account.events import AccountKind, OrderType, Role
+from domain.account.events import AccountKind, OrderType, Role, TradingState
+from domain.account.limits import NO_LIMITS, AccountMode, RiskLimits
 from domain.market import Instrument
-from domain.values import Asset, InstrumentId, Price, Quantity, Side
+from domain.values import Asset, InstrumentId, Price, Quantity, Side, Time
 
 Status = Literal["INITIALIZED", "SUBMITTED", "ACCEPTED", "PARTIALLY_FILLED", "PENDING_CANCEL", "UNKNOWN", "ENDED"]
 
@@ -55,6 +56,40 @@ class Order(Struct, frozen=True):
     ended_as: str = ""
     trades: tuple[str, ...] = ()
 
+    @property
+    def bracket(self) -> str:
+        """What a group's stop and its targets have in common: where the stop fills, the venue cancels the rest."""
+        closes = self.reduce_only and self.role in {"stop", "target", "aggregate"}
+        return f"{self.bot}/{self.group}" if closes and self.bot else ""
+
+
+class Halt(Struct, frozen=True):
+    """Why nothing may raise exposure, and the number that ends it."""
+
+    number: int
+    state: TradingState
+    code: str
+
+
+class Book(Struct, frozen=True, gc=False):
+    """What a bot has of an instrument: its fills' sum, their cash flow so far, and what that was when it was last flat."""
+
+    quantity: int = 0
+    cash: int = 0
+    cash_flat: int = 0
+
+
+class Session(Struct, frozen=True):
+    """What losses count from: the account's equity, and the bots' results, in cash quanta of the limits' currency."""
+
+    at: Time
+    equity: int
+    bots: dict[str, int]
+
+
+Sent = tuple[Time, InstrumentId, Side, OrderType, int, Price | None, Price | None, str]
+"""A sent order: (at, instrument, side, type, quantity, limit, stop, bot)."""
+
 
 class AccountState(Struct):
     """Cash, positions and open orders. Its collections change through the folds only.
@@ -62,11 +97,14 @@ class AccountState(Struct):
     `reserved` is cash held back by open orders, `held_back` the part of a position held back by orders that reduce
     it, `short_basis` the proceeds of what is short, `unknown` how many orders of an instrument are UNKNOWN.
     `halted` names the bots that may not raise exposure, "" the whole account. `stirred` says that something moved since
-    the last valuation.
+    the last valuation. `watched` says that the limits may stop trading by themselves. `books` are by bot ("" is nobody) and instrument; `losses` counts a bot's losing round trips in a
+    row, `lost_at` is when it last made one. `peak` is the highest equity seen when the account was valued. `sent` are
+    orders within the limits' windows, `references` the last prices of the breaker's index.
     """
 
     account: str = ""
     kind: AccountKind = "spot"
+    mode: AccountMode = "simulated"
     listings: dict[InstrumentId, Listing] = field(default_factory=dict)
     cash: dict[Asset, int] = field(default_factory=dict)
     reserved: dict[Asset, int] = field(default_factory=dict)
@@ -76,9 +114,20 @@ class AccountState(Struct):
     unknown: dict[InstrumentId, int] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
     ended: OrderedDict[int, Order] = field(default_factory=OrderedDict)
-    halted: set[str] = field(default_factory=set)
+    halted: dict[str, Halt] = field(default_factory=dict)
+    halts: int = 0
     orders_placed: int = 0
     stirred: bool = False
+    limits: RiskLimits = NO_LIMITS
+    limits_version: int = 0
+    watched: bool = False
+    books: dict[tuple[str, InstrumentId], Book] = field(default_factory=dict)
+    losses: dict[str, int] = field(default_factory=dict)
+    lost_at: dict[str, Time] = field(default_factory=dict)
+    session: Session | None = None
+    peak: int | None = None
+    sent: deque[Sent] = field(default_factory=deque)
+    references: tuple[int, ...] = ()
 
     def reduces(self, instrument: InstrumentId, side: Side) -> bool:
         """Whether an order on this side would make the position smaller."""

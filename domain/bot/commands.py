@@ -7,7 +7,7 @@ from domain.bot.settings import GroupSettings
 from domain.market import Instrument
 from domain.message import Command
 from domain.signal.events import Action
-from domain.values import Price
+from domain.values import Direction, Price
 
 
 class CreateBot(Command, frozen=True, array_like=True):
@@ -66,7 +66,7 @@ class CloseGroup(Command, frozen=True, array_like=True):
 
 
 class ActOnSignal(Command, frozen=True, array_like=True):
-    """Act on an accepted signal, or refuse it."""
+    """Act on an accepted signal, or refuse it. `target` is the signed size to hold, with the action `target` only."""
 
     bot: str
     source: str
@@ -74,6 +74,8 @@ class ActOnSignal(Command, frozen=True, array_like=True):
     action: Action
     price: Decimal | None
     last_close: Price | None
+    timeframe: str = ""
+    target: Decimal | None = None
 
 
 class ReleaseGroup(Command, frozen=True, array_like=True):
@@ -81,3 +83,14 @@ class ReleaseGroup(Command, frozen=True, array_like=True):
 
     bot: str
     group: int
+
+
+class TakeEntry(Command, frozen=True, array_like=True):
+    """The pool lets the signal in: open a group, or add a pyramid to the live group that `group` names."""
+
+    bot: str
+    source: str
+    number: int
+    direction: Direction
+    price: Decimal
+    group: int = 0

@@ -1,12 +1,9 @@
-"""A bot decides what a signal means: a new group, an exit, or nothing, with the reason."""
+"""A bot decides: its life, and what becomes of signals and of its group."""
 
-from decimal import Decimal
 from operator import attrgetter
-from typing import Literal
 
-from msgspec import Struct, structs
+from msgspec import structs
 
-from domain.account.events import AccountKind
 from domain.bot import events as e
 from domain.bot.commands import (
     ActOnSignal,
@@ -19,33 +16,19 @@ from domain.bot.commands import (
     ResumeBot,
     StartBot,
     StopBot,
+    TakeEntry,
 )
-from domain.bot.settings import GroupSettings, check_settings
-from domain.decider import Decider
+from domain.bot.settings import check_settings
+from domain.bot.signals import act, take_entry, wanted
+from domain.bot.state import BotState
+from domain.decider import Decider, Rule
 from domain.errors import InputError
-from domain.market import Instrument
-from domain.message import Event
-from domain.values import LARGEST, POWERS, Direction
-
-Status = Literal["created", "running", "paused", "stopped", "deleted"]
-
-
-class BotState(Struct, frozen=True):
-    """A bot, what it is doing, and its live group (0 where there is none)."""
-
-    bot: str
-    account: str
-    account_kind: AccountKind
-    instrument: Instrument
-    settings: GroupSettings
-    status: Status = "created"
-    groups: int = 0
-    live: int = 0
+from domain.message import Command, Event
 
 
 def create(state: BotState | None, command: CreateBot) -> tuple[Event, ...]:
-    """A bot is created once."""
-    if state is not None:
+    """A bot is created once; the name of one that was deleted may be used again."""
+    if state is not None and state.status != "deleted":
         return ()
     return (
         e.BotCreated(
@@ -54,39 +37,15 @@ def create(state: BotState | None, command: CreateBot) -> tuple[Event, ...]:
     )
 
 
-def act(state: BotState, command: ActOnSignal) -> tuple[Event, ...]:
-    """On a spot account a sell is an exit; elsewhere it opens a short."""
-    if state.status not in {"running", "paused"}:
-        return (_refused(command, "BOT_NOT_RUNNING", f"status={state.status}"),)
-    if command.action == "exit" or (command.action == "sell" and state.account_kind == "spot"):
-        if not state.live:
-            return (_refused(command, "NOTHING_TO_EXIT", "live groups=0"),)
-        return (
-            e.ExitTaken(
-                command.bot, state.live, state.instrument.id, command.source, command.number, command.last_close
-            ),
-        )
-    if state.status == "paused":
-        return (_refused(command, "BOT_PAUSED", "status=paused"),)
-    if state.live:
-        limit = state.settings.max_pyramids
-        return (_refused(command, "GROUP_LIVE", f"group={state.live}, pyramids={limit}, max_pyramids={limit}"),)
-    price = _price(state.instrument, command)
-    if price is None:
-        return (_refused(command, "PRICE_UNKNOWN", "the alert has no price and the market has no close yet"),)
-    if price * POWERS[state.instrument.price_scale] > LARGEST:
-        return (_refused(command, "PRICE_TOO_LARGE", f"price={price}"),)
-    direction: Direction = "long" if command.action == "buy" else "short"
-    return (
-        e.EntryTaken(
-            command.bot, state.groups + 1, state.account, command.source, command.number, direction, price,
-            state.instrument, state.settings,
-        ),
-    )  # fmt: skip
-
-
 def release(state: BotState, command: ReleaseGroup) -> tuple[Event, ...]:
-    return (e.GroupReleased(command.bot, command.group),) if state.live == command.group else ()
+    """The live group has closed; a signal that reversed it asks to enter now."""
+    if state.live != command.group:
+        return ()
+    gone = e.GroupReleased(command.bot, command.group, state.account)
+    held = state.reverse
+    if held is None or state.status != "running":
+        return (gone,)
+    return gone, wanted(state, held.source, held.number, held.timeframe, held.direction, held.price)
 
 
 def configure(state: BotState, command: ConfigureBot) -> tuple[Event, ...]:
@@ -122,7 +81,7 @@ def delete(state: BotState, command: DeleteBot) -> tuple[Event, ...]:
         reason = f"group {state.live} is live: close it first"
         return (e.CommandRefused(command.bot, "delete", "GROUP_LIVE", reason),)
     allowed = state.status in {"created", "stopped"}
-    return (e.BotDeleted(command.bot),) if allowed else _not_now(state, "delete")
+    return (e.BotDeleted(command.bot, state.account),) if allowed else _not_now(state, "delete")
 
 
 def close_group(state: BotState, command: CloseGroup) -> tuple[Event, ...]:
@@ -131,25 +90,23 @@ def close_group(state: BotState, command: CloseGroup) -> tuple[Event, ...]:
     return (e.CloseTaken(command.bot, state.live, state.instrument.id, command.last_close),)
 
 
+def _unless_deleted(rule: Rule) -> Rule:
+    """What still addresses a deleted bot finds nobody."""
+
+    def decide(state: BotState, command: Command) -> tuple[Event, ...]:
+        return () if state.status == "deleted" else rule(state, command)
+
+    return decide
+
+
 def _not_now(state: BotState, command: str) -> tuple[Event, ...]:
     return (e.CommandRefused(state.bot, command, "STATUS_WRONG", f"status={state.status}"),)
 
 
-def _price(instrument: Instrument, command: ActOnSignal) -> Decimal | None:
-    """The alert's price, or else the last close."""
-    if command.price is not None:
-        return command.price
-    if command.last_close is None:
-        return None
-    return Decimal(command.last_close).scaleb(-instrument.price_scale)
-
-
-def _refused(command: ActOnSignal, code: str, reason: str) -> e.AlertRefused:
-    return e.AlertRefused(command.bot, command.source, command.number, code, reason)
-
-
-def created(_state: BotState | None, event: e.BotCreated) -> BotState:
-    return BotState(event.bot, event.account, event.account_kind, event.instrument, event.settings)
+def created(state: BotState | None, event: e.BotCreated) -> BotState:
+    """Under a name that was used before, groups are counted on: bot and group name one group for good."""
+    groups = 0 if state is None else state.groups
+    return BotState(event.bot, event.account, event.account_kind, event.instrument, event.settings, groups=groups)
 
 
 def configured(state: BotState, event: e.BotConfigured) -> BotState:
@@ -173,11 +130,28 @@ def deleted(state: BotState, _event: e.BotDeleted) -> BotState:
 
 
 def entered(state: BotState, event: e.EntryTaken) -> BotState:
-    return structs.replace(state, groups=event.group, live=event.group)
+    groups = max(state.groups, event.group)
+    return structs.replace(state, groups=groups, live=event.group, direction=event.direction, pyramids=1, aim=None)
+
+
+def pyramid_taken(state: BotState, _event: e.PyramidTaken) -> BotState:
+    return structs.replace(state, pyramids=state.pyramids + 1)
+
+
+def aim_taken(state: BotState, event: e.AimTaken) -> BotState:
+    return state if event.group else structs.replace(state, aim=event)
+
+
+def reverse_taken(state: BotState, event: e.ReverseTaken) -> BotState:
+    return structs.replace(state, reverse=event)
 
 
 def released(state: BotState, _event: e.GroupReleased) -> BotState:
-    return structs.replace(state, live=0)
+    """The size that a reversing alert named is what the next entry aims at."""
+    held, aim = state.reverse, None
+    if held is not None and held.size is not None:
+        aim = e.AimTaken(held.bot, 0, held.account, held.source, held.number, held.size, held.price)
+    return structs.replace(state, live=0, pyramids=0, reverse=None, aim=aim)
 
 
 def unchanged(state: BotState, _event: Event) -> BotState:
@@ -190,15 +164,16 @@ DECIDER = Decider(
     initial=lambda: None,
     rules={
         CreateBot: create,
-        ConfigureBot: configure,
-        StartBot: start,
-        PauseBot: pause,
-        ResumeBot: resume,
-        StopBot: stop,
-        DeleteBot: delete,
-        CloseGroup: close_group,
-        ActOnSignal: act,
-        ReleaseGroup: release,
+        ConfigureBot: _unless_deleted(configure),
+        StartBot: _unless_deleted(start),
+        PauseBot: _unless_deleted(pause),
+        ResumeBot: _unless_deleted(resume),
+        StopBot: _unless_deleted(stop),
+        DeleteBot: _unless_deleted(delete),
+        CloseGroup: _unless_deleted(close_group),
+        ActOnSignal: _unless_deleted(act),
+        TakeEntry: take_entry,  # a deleted bot gives its slot back
+        ReleaseGroup: _unless_deleted(release),
     },
     folds={
         e.BotCreated: created,
@@ -210,11 +185,17 @@ DECIDER = Decider(
         e.BotDeleted: deleted,
         e.CommandRefused: unchanged,
         e.EntryTaken: entered,
+        e.EntryWanted: unchanged,
+        e.EntryDropped: unchanged,
+        e.PyramidTaken: pyramid_taken,
+        e.AimTaken: aim_taken,
+        e.ReverseTaken: reverse_taken,
+        e.ExitWanted: unchanged,
         e.ExitTaken: unchanged,
         e.CloseTaken: unchanged,
         e.AlertRefused: unchanged,
         e.GroupReleased: released,
     },
     opens=frozenset({CreateBot}),
-    closed=lambda state: state.status == "deleted",
+    closed=lambda _state: False,  # a deleted bot's count of groups is needed by the next of its name
 )

@@ -6,7 +6,7 @@ from domain.account.events import AccountKind
 from domain.bot.settings import GroupSettings
 from domain.market import Instrument
 from domain.message import Event
-from domain.values import Direction, InstrumentId, Price
+from domain.values import Direction, InstrumentId, Price, Quantity
 
 
 class BotCreated(Event, frozen=True, array_like=True, tag="bot.created.v1"):
@@ -52,9 +52,10 @@ class BotStopped(Event, frozen=True, array_like=True, tag="bot.stopped.v1"):
 
 
 class BotDeleted(Event, frozen=True, array_like=True, tag="bot.deleted.v1"):
-    """The bot is over; its history stays."""
+    """The bot is over; its history stays, and a bot created under its name counts its groups on."""
 
     bot: str
+    account: str = ""
 
 
 class CommandRefused(Event, frozen=True, array_like=True, tag="bot.command_refused.v1"):
@@ -76,7 +77,10 @@ class CloseTaken(Event, frozen=True, array_like=True, tag="bot.close_taken.v1"):
 
 
 class EntryTaken(Event, frozen=True, array_like=True, tag="bot.entry_taken.v1"):
-    """A signal opens group `group` (counted from 1 per bot) with the settings in force."""
+    """A signal opens group `group` (counted from 1 per name of a bot) with the settings in force.
+
+    Where the alert named the size to hold, `quantity` is entered at market instead of the settings' legs.
+    """
 
     bot: str
     group: int
@@ -87,6 +91,44 @@ class EntryTaken(Event, frozen=True, array_like=True, tag="bot.entry_taken.v1"):
     entry: Decimal
     instrument: Instrument
     settings: GroupSettings
+    quantity: Quantity | None = None
+
+
+class PyramidTaken(Event, frozen=True, array_like=True, tag="bot.pyramid_taken.v1"):
+    """A signal adds a further entry to the live group, with the settings in force."""
+
+    bot: str
+    group: int
+    account: str
+    source: str
+    number: int
+    entry: Decimal
+    settings: GroupSettings
+
+
+class AimTaken(Event, frozen=True, array_like=True, tag="bot.aim_taken.v1"):
+    """An alert names the size to hold, in size quanta, signed; `group` is the live group that moves to it, 0 where none."""
+
+    bot: str
+    group: int
+    account: str
+    source: str
+    number: int
+    size: Quantity
+    entry: Decimal
+
+
+class ReverseTaken(Event, frozen=True, array_like=True, tag="bot.reverse_taken.v1"):
+    """A signal against the live group: that closes, and when it has closed the signal asks to enter."""
+
+    bot: str
+    account: str
+    source: str
+    number: int
+    timeframe: str
+    direction: Direction
+    price: Decimal
+    size: Quantity | None = None
 
 
 class ExitTaken(Event, frozen=True, array_like=True, tag="bot.exit_taken.v1"):
@@ -115,3 +157,44 @@ class GroupReleased(Event, frozen=True, array_like=True, tag="bot.group_released
 
     bot: str
     group: int
+    account: str = ""
+
+
+class EntryWanted(Event, frozen=True, array_like=True, tag="bot.entry_wanted.v1"):
+    """A signal should open a group, or add a pyramid to the live group that `group` names: the account's pool decides when.
+
+    `price` is exact; `price_scale` turns the instrument's price quanta into such a price.
+    """
+
+    bot: str
+    account: str
+    source: str
+    number: int
+    instrument: InstrumentId
+    timeframe: str
+    direction: Direction
+    price: Decimal
+    price_scale: int
+    group: int = 0
+
+
+class EntryDropped(Event, frozen=True, array_like=True, tag="bot.entry_dropped.v1"):
+    """The pool let the signal in, and the bot cannot take it any more."""
+
+    bot: str
+    source: str
+    number: int
+    code: str
+    reason: str
+    account: str = ""
+
+
+class ExitWanted(Event, frozen=True, array_like=True, tag="bot.exit_wanted.v1"):
+    """An exit signal came, whether there is a group to close or not: what waits to enter waits no longer."""
+
+    bot: str
+    account: str
+    source: str
+    number: int
+    instrument: InstrumentId
+    timeframe: str

@@ -6,11 +6,13 @@ from domain.account.events import Role
 from domain.bot.settings import GroupSettings
 from domain.market import Instrument
 from domain.message import Command
+from domain.position_group.events import ExitReason
 from domain.values import Cash, Direction, Price, Quantity
+from domain.wakes import Watch
 
 
 class OpenGroup(Command, frozen=True, array_like=True):
-    """Open a group around an entry price."""
+    """Open a group around an entry price; where `quantity` is given, with one market leg of that size."""
 
     bot: str
     group: int
@@ -18,6 +20,25 @@ class OpenGroup(Command, frozen=True, array_like=True):
     direction: Direction
     entry: Decimal
     instrument: Instrument
+    settings: GroupSettings
+    quantity: Quantity | None = None
+
+
+class AimGroup(Command, frozen=True, array_like=True):
+    """Hold this size: what is missing is bought (sold for a short) at market, what is too much is closed."""
+
+    bot: str
+    group: int
+    size: Quantity
+    entry: Decimal
+
+
+class AddPyramid(Command, frozen=True, array_like=True):
+    """Enter once more around another price, with the bot's settings of now."""
+
+    bot: str
+    group: int
+    entry: Decimal
     settings: GroupSettings
 
 
@@ -27,6 +48,17 @@ class ExitGroup(Command, frozen=True, array_like=True):
     bot: str
     group: int
     last_close: Price | None
+    reason: ExitReason = "exit"
+
+
+class ReduceGroup(Command, frozen=True, array_like=True):
+    """Close a part of what is held at market."""
+
+    bot: str
+    group: int
+    quantity: Quantity
+    reason: str
+    last_close: Price | None = None
 
 
 class RecordFill(Command, frozen=True, array_like=True):
@@ -50,6 +82,28 @@ class ReviewFlat(Command, frozen=True, array_like=True):
     group: int
 
 
+class ReviewGuards(Command, frozen=True, array_like=True):
+    """What is held has changed; all that was known at that instant has been recorded since."""
+
+    bot: str
+    group: int
+
+
+class ExpireLegs(Command, frozen=True, array_like=True):
+    """Entries of these legs that still rest have rested long enough."""
+
+    bot: str
+    group: int
+    legs: tuple[int, ...]
+
+
+class ExpireGroup(Command, frozen=True, array_like=True):
+    """The group's time is over."""
+
+    bot: str
+    group: int
+
+
 class RecordOrderEnd(Command, frozen=True, array_like=True):
     """One of the group's orders ended with `remaining` unfilled: denied, rejected or cancelled."""
 
@@ -60,3 +114,14 @@ class RecordOrderEnd(Command, frozen=True, array_like=True):
     remaining: Quantity
     code: str
     reason: str
+
+
+class LookAtPrice(Command, frozen=True, array_like=True):
+    """The market has been at a price that the group waits for; `watch` is what it waited for when it came."""
+
+    bot: str
+    group: int
+    close: Price
+    low: Price
+    high: Price
+    watch: Watch

@@ -19,6 +19,15 @@ def plan_legs(settings: GroupSettings, instrument: Instrument, direction: Direct
     return tuple(_leg(index, leg, settings, instrument, direction, scaled) for index, leg in enumerate(settings.legs))
 
 
+def market_leg(
+    index: int, instrument: Instrument, entry: Decimal, quantity: Quantity, take_profit_pct: Decimal | None
+) -> Leg:
+    """A leg of a given size, entered at market; its reference price is the entry, floored to the tick."""
+    numerator, denominator = entry.as_integer_ratio()
+    price = floor_to(numerator * POWERS[instrument.price_scale] // denominator, instrument.tick)
+    return Leg(index, "market", Price(price), quantity, take_profit_pct)
+
+
 def target_price(instrument: Instrument, direction: Direction, worth: int, quantity: int, percent: Decimal) -> Price:
     """The take-profit price for `quantity` bought (or sold) for `worth` = sum of price x quantity, in quanta."""
     if direction == "long":

@@ -1,71 +1,51 @@
 """Pre-trade rules, in the order in which they are asked; the first that objects denies the order.
 
-A rule returns a denial (code, reason with the numbers) or None. A rule that fails to run denies.
+A rule returns a denial (code, reason with the numbers) or None. A rule that fails to run denies. The rules here always
+stand; those of `limits` and `exposure` are asked where the account's settings ask for them.
 """
 
 from collections.abc import Callable
-
-from msgspec import Struct
+from functools import lru_cache
 
 from domain.account.events import OrderDenied, OrderIntended, RiskPassed
-from domain.account.state import AccountState, Listing
-from domain.values import LARGEST, Cash, divide_half_even, ratio
-
-
-class Worth(Struct, frozen=True):
-    """An order in cash quanta, by its listing: its notional at the price it is judged at, and what it holds back."""
-
-    listing: Listing
-    notional: Cash
-    held_back: Cash
-
-
-Denial = tuple[str, str]
-Rule = Callable[[AccountState, Worth, OrderIntended], Denial | None]
+from domain.account.limits import NO_LIMITS, RiskLimits
+from domain.account.state import AccountState
+from domain.decider import Now
+from domain.risk.exposure import EXPOSURE_RULES
+from domain.risk.limits import CLOSING_RULES, ORDER_RULES
+from domain.risk.worth import Denial, Rule, Worth, worth_of
+from domain.values import LARGEST, Time
 
 SMALL = frozenset({"QUANTITY_BELOW_STEP", "NOTIONAL_BELOW_MINIMUM"})
 """The codes that say an order is too small ever to be placed."""
 
 
-def judge(state: AccountState, order: OrderIntended) -> RiskPassed | OrderDenied:
+def judge(state: AccountState, order: OrderIntended, now: Now) -> RiskPassed | OrderDenied:
     """Ask every rule; the verdict is part of the decision that intends the order."""
     listing = state.listings.get(order.instrument)
     if listing is None:
-        return _denied(order, ("INSTRUMENT_UNKNOWN", f"instrument={order.instrument}"))
+        return _denied(state, order, ("INSTRUMENT_UNKNOWN", f"instrument={order.instrument}"))
     asked: Callable[..., object] = worth_of
+    limits = state.limits
     try:
-        worth = worth_of(state, listing, order)
-        for rule in RULES:
+        worth = worth_of(state, listing, order, now)
+        rules = RULES
+        if limits is not NO_LIMITS:
+            asked = active_rules
+            rules = active_rules(limits, worth.closes)
+        for rule in rules:
             asked = rule
             denial = rule(state, worth, order)
             if denial is not None:
-                return _denied(order, denial)
+                return _denied(state, order, denial)
     except Exception as error:  # noqa: BLE001  (whatever went wrong, an order that was not judged is not sent)
-        return _denied(order, ("RISK_CHECK_FAILED", f"rule={asked.__name__}, error={error}"))
-    return RiskPassed(order.account, order.order, order.instrument, worth.notional, worth.held_back)
-
-
-def price_at_risk(order: OrderIntended) -> int:
-    """The price an order is judged at, in price quanta: its limit, else its stop, else the reference."""
-    if order.limit is not None:
-        return order.limit
-    return order.stop if order.stop is not None else order.reference
-
-
-def worth_of(state: AccountState, listing: Listing, order: OrderIntended) -> Worth:
-    """What opens exposure holds back its notional and fee, what closes it nothing.
-
-    A resting limit pays the maker's fee, anything else the taker's; a fee in the base asset holds back no cash.
-    """
-    instrument = listing.instrument
-    notional = instrument.notional(price_at_risk(order), order.quantity)
-    if state.closes(order.side, reduce_only=order.reduce_only):
-        return Worth(listing, notional, Cash(0))
-    if instrument.fee_asset == "base" and order.side == "buy":
-        return Worth(listing, notional, notional)
-    rate = listing.maker_fee if order.type == "limit" else listing.taker_fee
-    numerator, denominator = ratio(rate)
-    return Worth(listing, notional, Cash(notional + divide_half_even(notional * numerator, denominator)))
+        return _denied(state, order, ("RISK_CHECK_FAILED", f"rule={asked.__name__}, error={error}"))
+    if limits is NO_LIMITS:
+        return RiskPassed(order.account, order.order, order.instrument, worth.notional, worth.held_back)
+    at = now.at if limits.window_seconds else Time(0)
+    return RiskPassed(
+        order.account, order.order, order.instrument, worth.notional, worth.held_back, state.limits_version, at
+    )
 
 
 def on_step(_state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
@@ -104,14 +84,16 @@ def above_minimum(_state: AccountState, worth: Worth, order: OrderIntended) -> D
     return None
 
 
-def not_halted(state: AccountState, _worth: Worth, order: OrderIntended) -> Denial | None:
-    """While trading is halted nothing raises exposure; what reduces it passes."""
+def not_halted(state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
+    """While trading is halted, or only reducing, nothing raises exposure; what can only reduce it passes."""
     if not state.halted:
         return None
     scope = next((scope for scope in ("", order.bot) if scope in state.halted), None)
-    if scope is None or state.closes(order.side, reduce_only=order.reduce_only):
+    if scope is None or worth.closes:
         return None
-    return "TRADING_HALTED", f"scope={scope or 'account'}"
+    halt = state.halted[scope]
+    code = "TRADING_HALTED" if halt.state == "HALTED" else "TRADING_REDUCING"
+    return code, f"scope={scope or 'account'}, halt={halt.number}, because={halt.code}"
 
 
 def nothing_unknown(state: AccountState, _worth: Worth, order: OrderIntended) -> Denial | None:
@@ -122,10 +104,16 @@ def nothing_unknown(state: AccountState, _worth: Worth, order: OrderIntended) ->
 
 
 def reduces_only(state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
-    """A reduce-only order, or any sale on a spot account, takes no more than what is held and free."""
-    if not state.closes(order.side, reduce_only=order.reduce_only):
+    """A reduce-only order, or any sale on a spot account, takes no more than what is held and free.
+
+    A group's stop covers what its targets hold back: the venue cancels them when it fills.
+    """
+    if not worth.closes:
         return None
-    free = state.free_position(order.instrument) if state.reduces(order.instrument, order.side) else 0
+    free = 0
+    if state.reduces(order.instrument, order.side):
+        held = abs(state.positions.get(order.instrument, 0))
+        free = held if order.role == "stop" else state.free_position(order.instrument)
     if order.quantity > free:
         size = worth.listing.instrument.size_text
         return "POSITION_INSUFFICIENT", f"quantity={size(order.quantity)}, free={size(free)}"
@@ -146,9 +134,18 @@ def affordable(state: AccountState, worth: Worth, order: OrderIntended) -> Denia
 RULES: tuple[Rule, ...] = (not_halted, on_step, on_tick, above_minimum, nothing_unknown, reduces_only, affordable)
 
 
-def _denied(order: OrderIntended, denial: Denial) -> OrderDenied:
+@lru_cache(maxsize=256)
+def active_rules(limits: RiskLimits, closes: bool) -> tuple[Rule, ...]:  # noqa: FBT001  (the cache's key)
+    """What is asked under these limits: of an order that closes, only what does not keep anybody from getting out."""
+    limited = CLOSING_RULES if closes else (*ORDER_RULES, *EXPOSURE_RULES)
+    asked = tuple(rule for wanted, rule in limited if wanted(limits))
+    first, last = RULES[:-2], RULES[-2:]
+    return (*first, *asked, *last)
+
+
+def _denied(state: AccountState, order: OrderIntended, denial: Denial) -> OrderDenied:
     code, reason = denial
     return OrderDenied(
         order.account, order.order, order.bot, order.group, order.leg, order.role, order.instrument, order.quantity,
-        code, reason,
+        code, reason, state.limits_version,
     )  # fmt: skip

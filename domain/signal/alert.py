@@ -1,26 +1,36 @@
-"""Our alert form: a JSON object with `time`, `symbol`, `action`, and optionally `id`, `timeframe`, `price`.
+"""An alert: what every form of it comes to.
 
-Prices are exact: JSON numbers are read as decimals, never as floats. Other keys are allowed and not looked at.
+Our own form is a JSON object with `time`, `symbol` and `action`, or instead of an action the `position` that is to be
+held; optionally `id`, `order_id`, `timeframe`, `price`, `quantity`, `market_position`, `market_position_size` and
+`max_lag` (seconds). Other keys are allowed and not looked at. See docs/alerts.md.
 """
 
-import json
+import re
 from decimal import Decimal
-from typing import NoReturn, cast
+from functools import lru_cache
+from typing import Literal
 
 from msgspec import Struct
 
 from domain.errors import InputError
-from domain.signal.events import Action
-from domain.values import Time, parse_decimal, parse_time
+from domain.signal.body import Content, MalformedAlertError, number_of, read_object, text_of
+from domain.signal.events import Action, Follow
+from domain.signal.forms import OURS, WORDS, in_our_form
+from domain.signal.paths import Paths
+from domain.values import Time, parse_time
 
-ACTIONS = ("buy", "sell", "exit")
-TEXT_MAX = 200
-BRACKETS_MAX = 100
-"""So that a body's verdict does not depend on how deep a stack its reader has."""
+SECOND = 1_000_000
+"""Microseconds."""
+NOTHING = Decimal(0)
 
 
 class Alert(Struct, frozen=True):
-    """A well-formed alert. `identity` is its id, or what tells two alerts without one apart."""
+    """A well-formed alert. `identity` is its id, or what tells two alerts without one apart.
+
+    `target` is the signed size to hold, for the action `target`; `quantity` is the size of the sender's own order. The
+    alert may be `lag_us_max` old on arrival, in microseconds. `reduces` says that the sender's strategy only made its
+    position smaller and stays on the side that the action is against.
+    """
 
     identity: str
     at: Time
@@ -28,32 +38,24 @@ class Alert(Struct, frozen=True):
     action: Action
     timeframe: str
     price: Decimal | None
+    quantity: Decimal | None = None
+    target: Decimal | None = None
+    lag_us_max: int | None = None
+    reduces: bool = False
 
 
-class MalformedAlertError(InputError):
-    """The body is not an alert; `code` is for machines, the message for people."""
+def parse_alert(body: str, mapping: Paths = OURS, follow: Follow = "action", arrived: Time | None = None) -> Alert:
+    """Read an alert; raises MalformedAlertError naming the key and what is allowed.
 
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-
-
-def parse_alert(body: str) -> Alert:
-    """Read an alert; raises MalformedAlertError naming the key and what is allowed."""
-    content = _json_object(body)
-    at = _time(content)
-    symbol = _text(content, "symbol")
-    action = _text(content, "action").lower()
-    if action not in ACTIONS:
-        raise MalformedAlertError("ACTION_UNKNOWN", f"action {action!r}; allowed: {', '.join(ACTIONS)}")
-    timeframe = _text(content, "timeframe", required=False)
-    identity = _text(content, "id", required=False)
-    if not identity:
-        order = _text(content, "order_id", required=False)
-        identity = f"~{plain_symbol(symbol)}~{at}~{order}~{action}"
-    elif identity.startswith("~"):
-        identity = f"~{identity}"  # so that no id can be taken for a composed one
-    return Alert(identity, at, symbol, cast("Action", action), timeframe, _price(content))
+    `arrived` is the time of an alert in a foreign form that tells none.
+    """
+    content, paths = in_our_form(read_object(body), mapping, arrived)
+    try:
+        return _alert(content, follow)
+    except MalformedAlertError as error:
+        if error.key not in paths:
+            raise
+        raise MalformedAlertError(error.code, f"{error} (it is {paths[error.key]})", error.key) from None
 
 
 def plain_symbol(symbol: str) -> str:
@@ -61,64 +63,123 @@ def plain_symbol(symbol: str) -> str:
     return symbol.rpartition(":")[2].translate(_PUNCTUATION).upper()
 
 
-def _json_object(body: str) -> dict[str, object]:
-    if body.count("[") + body.count("{") > BRACKETS_MAX:
-        raise MalformedAlertError("TOO_NESTED", f"the body has more than {BRACKETS_MAX} brackets")
-    try:
-        content = _JSON.decode(body)
-    except MalformedAlertError:
-        raise
-    except (ValueError, ArithmeticError):
-        # The parser's own words are not the same in every version, and what is recorded must be.
-        raise MalformedAlertError("NOT_JSON", "the body is not JSON") from None
-    if not isinstance(content, dict):
-        raise MalformedAlertError("NOT_AN_OBJECT", "the body is not a JSON object")
-    return content
+@lru_cache(maxsize=1024)
+def plain_timeframe(timeframe: str) -> str:
+    """A timeframe by one name: `60` and `60m` are `1h`, as charts say `60` for it; `D` and `1D` are `1d`."""
+    found = _TIMEFRAME.fullmatch(timeframe)
+    if found is None or not timeframe:
+        return timeframe
+    count, unit = int(found[1] or 1), _UNITS[found[2]]
+    for size, larger in ((1440, "d"), (60, "h")):
+        if unit == "m" and count and count % size == 0:
+            return f"{count // size}{larger}"
+    return f"{count}{unit}"
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise MalformedAlertError("NUMBER_NOT_FINITE", f"{name} is not a number")
-
-
-_JSON = json.JSONDecoder(parse_float=Decimal, parse_int=Decimal, parse_constant=_refuse_constant)
-"""Made once: `json.loads` with these makes one for every alert."""
 _PUNCTUATION = str.maketrans("", "", "/-_~ ")
-_TEXT_OR_NUMBER = (str, int, Decimal)
+_TIMEFRAME = re.compile(r"([0-9]{0,5})([SsmHhDdWwM]?)")
+_UNITS = {"": "m", "S": "s", "s": "s", "m": "m", "H": "h", "h": "h", "D": "d", "d": "d", "W": "w", "w": "w", "M": "M"}
+_AGAINST = frozenset({("sell", "long"), ("buy", "short")})
 
 
-def _text(content: dict[str, object], key: str, *, required: bool = True) -> str:
-    value = content.get(key)
-    if value is None and not required:
-        return ""
-    if value is None:
-        raise MalformedAlertError("FIELD_MISSING", f"{key} is missing")
-    if isinstance(value, bool) or not isinstance(value, _TEXT_OR_NUMBER):
-        raise MalformedAlertError("FIELD_INVALID", f"{key} is not text")
-    text = str(value).strip()
-    if len(text) > TEXT_MAX or not text.isprintable() or (required and not text):
-        raise MalformedAlertError("FIELD_INVALID", f"{key} must be 1 to {TEXT_MAX} printable characters")
-    return text
+def _alert(content: Content, follow: Follow) -> Alert:
+    at = _time(content)
+    symbol = text_of(content, "symbol")
+    action, target, reduces = _intent(content, follow)
+    timeframe = plain_timeframe(text_of(content, "timeframe", required=False))
+    identity = text_of(content, "id", required=False)
+    if not identity:
+        order = text_of(content, "order_id", required=False)
+        identity = f"~{plain_symbol(symbol)}~{at}~{order}~{action}"
+        if target is not None:
+            identity = f"{identity}~{_plain_number(target)}"
+    elif identity.startswith("~"):
+        identity = f"~{identity}"  # so that no id can be taken for a composed one
+    return Alert(
+        identity, at, symbol, action, timeframe, _price(content), _quantity(content), target, _lag(content), reduces
+    )  # fmt: skip
 
 
-def _time(content: dict[str, object]) -> Time:
+def _intent(content: Content, follow: Follow) -> tuple[Action, Decimal | None, bool]:
+    """The action, the size to hold where that is what the alert says, and whether it only reduces a position."""
+    said = content.get("action")
+    positions = said is None and (content.get("position") is not None or content.get("market_position") is not None)
+    if follow == "position" or positions:
+        return "target", _target(content), False
+    action = WORDS.get(text_of(content, "action").lower())
+    if action is None:
+        allowed = ", ".join(WORDS)
+        raise MalformedAlertError("ACTION_UNKNOWN", f"action {str(said)!r}; allowed: {allowed}", "action")
+    if action == "target":
+        return action, _target(content), False
+    if content.get("market_position") is None:
+        return action, None, False
+    after = _market_position(content)
+    if after == "flat":
+        return "exit", None, False
+    return action, None, (action, after) in _AGAINST
+
+
+def _target(content: Content) -> Decimal:
+    """The signed size to hold: `position`, or the strategy's side with its size."""
+    position = number_of(content, "position", "POSITION_INVALID")
+    if position is not None:
+        return position or NOTHING
+    if content.get("market_position") is None:
+        raise MalformedAlertError("FIELD_MISSING", "position is missing", "position")
+    side = _market_position(content)
+    size = number_of(content, "market_position_size", "POSITION_INVALID")
+    if size is None and side == "flat":
+        return NOTHING
+    if size is None:
+        raise MalformedAlertError("FIELD_MISSING", "market_position_size is missing", "market_position_size")
+    if size < 0 or (side == "flat") != (size == 0):
+        reason = f"market_position is {side}, market_position_size {size}"
+        raise MalformedAlertError("POSITION_INVALID", reason, "market_position_size")
+    return size.copy_negate() if side == "short" else size or NOTHING
+
+
+def _market_position(content: Content) -> Literal["long", "short", "flat"]:
+    side = text_of(content, "market_position").lower()
+    if side in {"long", "short", "flat"}:
+        return side  # type: ignore[return-value]
+    reason = f"market_position {side!r}; allowed: long, short, flat"
+    raise MalformedAlertError("POSITION_INVALID", reason, "market_position")
+
+
+def _time(content: Content) -> Time:
+    text = text_of(content, "time")
     try:
-        return parse_time(_text(content, "time"))
-    except MalformedAlertError:
-        raise
+        return parse_time(text)
     except InputError as error:
-        raise MalformedAlertError("TIME_INVALID", f"time {error}") from None
+        raise MalformedAlertError("TIME_INVALID", f"time {error}", "time") from None
 
 
-def _price(content: dict[str, object]) -> Decimal | None:
-    value = content.get("price")
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, _TEXT_OR_NUMBER):
-        raise MalformedAlertError("PRICE_INVALID", "price is not a number")
-    try:
-        price = parse_decimal(value)
-    except InputError as error:
-        raise MalformedAlertError("PRICE_INVALID", f"price {str(error)[:TEXT_MAX]}") from None
-    if price <= 0:
-        raise MalformedAlertError("PRICE_INVALID", f"price {price} must be above 0")
+def _price(content: Content) -> Decimal | None:
+    price = number_of(content, "price", "PRICE_INVALID")
+    if price is not None and price <= 0:
+        raise MalformedAlertError("PRICE_INVALID", f"price {price} must be above 0", "price")
     return price
+
+
+def _quantity(content: Content) -> Decimal | None:
+    quantity = number_of(content, "quantity", "QUANTITY_INVALID")
+    if quantity is not None and quantity < 0:
+        raise MalformedAlertError("QUANTITY_INVALID", f"quantity {quantity} must not be below 0", "quantity")
+    return quantity
+
+
+def _lag(content: Content) -> int | None:
+    seconds = number_of(content, "max_lag", "FIELD_INVALID")
+    if seconds is None:
+        return None
+    if seconds < 0:
+        raise MalformedAlertError("FIELD_INVALID", f"max_lag {seconds} must not be below 0 seconds", "max_lag")
+    numerator, denominator = seconds.as_integer_ratio()
+    return numerator * SECOND // denominator
+
+
+def _plain_number(number: Decimal) -> str:
+    """Equal numbers as the same text."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

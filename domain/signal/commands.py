@@ -1,6 +1,9 @@
 """What a source of alerts is asked to do."""
 
+from msgspec import field
+
 from domain.message import Command, Fact
+from domain.signal.events import Follow
 from domain.values import InstrumentId, Price, Time
 
 
@@ -11,6 +14,8 @@ class OpenSource(Command, frozen=True, array_like=True):
     bot: str
     instrument: InstrumentId
     lag_us_max: int | None = None
+    mapping: dict[str, str] = field(default_factory=dict)
+    follow: Follow = "action"
 
 
 class DeliverAlert(Fact, frozen=True, array_like=True):

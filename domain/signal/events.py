@@ -3,22 +3,30 @@
 from decimal import Decimal
 from typing import Literal
 
+from msgspec import field
+
 from domain.message import Event
 from domain.values import InstrumentId, Price, Time
 
-Action = Literal["buy", "sell", "exit"]
+Action = Literal["buy", "sell", "exit", "target"]
+"""What an alert asks for; `target` is a size to hold, whatever is held now."""
+Follow = Literal["action", "position"]
+"""What of its alerts a source goes by: their actions, or the position that they say the sender's strategy has."""
 
 
 class SourceOpened(Event, frozen=True, array_like=True, tag="signal.source_opened.v1"):
     """Alerts of this source go to a bot, which trades one instrument.
 
-    `lag_us_max` is how old an alert may be when it arrives, in microseconds; None lets any age pass.
+    `lag_us_max` is how old an alert may be when it arrives, in microseconds; None lets any age pass. `mapping` says by
+    JSON path where in a body each key of our form stands; without one the form is told by its keys.
     """
 
     source: str
     bot: str
     instrument: InstrumentId
     lag_us_max: int | None = None
+    mapping: dict[str, str] = field(default_factory=dict)
+    follow: Follow = "action"
 
 
 class AlertReceived(Event, frozen=True, array_like=True, tag="signal.alert_received.v1"):
@@ -32,7 +40,8 @@ class AlertReceived(Event, frozen=True, array_like=True, tag="signal.alert_recei
 class SignalAccepted(Event, frozen=True, array_like=True, tag="signal.accepted.v1"):
     """The alert is well formed, new, and for the instrument the bot trades.
 
-    `price` is exact, as the alert gave it; `last_close` is the market's; None where not known.
+    `price` is exact, as the alert gave it; `last_close` is the market's; None where not known. `quantity` is what the
+    sender trades itself; `target`, with the action `target` only, is the signed size to hold, in the base asset.
     """
 
     source: str
@@ -45,6 +54,8 @@ class SignalAccepted(Event, frozen=True, array_like=True, tag="signal.accepted.v
     action: Action
     price: Decimal | None
     last_close: Price | None
+    quantity: Decimal | None = None
+    target: Decimal | None = None
 
 
 class SignalDuplicated(Event, frozen=True, array_like=True, tag="signal.duplicated.v1"):
@@ -56,7 +67,7 @@ class SignalDuplicated(Event, frozen=True, array_like=True, tag="signal.duplicat
 
 
 class SignalStale(Event, frozen=True, array_like=True, tag="signal.stale.v1"):
-    """The alert is older than its source allows: `lag_us` is its age on arrival, in microseconds."""
+    """The alert is older than its source or itself allows: `lag_us` is its age on arrival, in microseconds."""
 
     source: str
     number: int
@@ -75,7 +86,7 @@ class SignalMalformed(Event, frozen=True, array_like=True, tag="signal.malformed
 
 
 class SignalRefused(Event, frozen=True, array_like=True, tag="signal.refused.v1"):
-    """The alert is well formed but not for this source."""
+    """The alert is well formed but not for this source, or not to be acted on as it is."""
 
     source: str
     number: int

@@ -9,7 +9,7 @@ from typing import Any
 
 from domain.account.commands import DepositCash, DepositPosition
 from domain.account.state import AccountState
-from domain.engine import Core, day_end
+from domain.engine import Core
 from domain.errors import InputError
 from domain.message import Fact
 from domain.ports import ClockStarted, DeadlineReached, Effect, Input, Interest, Mark, Moment
@@ -125,7 +125,7 @@ class PaperMarket:
             self._core.marks[pushed.instrument] = price
         if self._latest:
             self._clock = max(self._latest.values())
-            self._core.interest.deadline = day_end(self._clock)
+            self._core.start_clock(self._clock)
         self.venue.restore(self._core.marks)
 
     def next(self, interest: Interest) -> list[Moment] | None:
@@ -174,7 +174,7 @@ class PaperMarket:
         return row.received_at if self._clock is None else self._clock
 
     def _market(self, row: InboxRow, content: Pushed, interest: Interest) -> Moment:
-        at, price = _print(content)
+        at, _ = _print(content)
         if self._clock is None:
             self._clock = at
             return Moment(at, [ClockStarted()], row.received_at)
@@ -185,7 +185,7 @@ class PaperMarket:
         self._clock = max(self._clock, at)
         self._content = None
         moment = _reported(self._clock, self.venue.pushed(content))
-        return Moment(self._clock, [*moment.facts, Mark(content.instrument, price)], row.received_at)
+        return Moment(self._clock, [*moment.facts, _mark(content)], row.received_at)
 
     def _check(self, content: Pushed) -> None:
         """A market's data comes in the order of its time; a candle comes once."""
@@ -194,6 +194,13 @@ class PaperMarket:
         if latest is not None and (at < latest or (at == latest and isinstance(content, MarketCandle))):
             times = f"has={time_text(latest)}, this={time_text(at)}"
             raise InputError(f"OUT_OF_ORDER: instrument={content.instrument}, {times}")
+
+
+def _mark(pushed: Pushed) -> Mark:
+    if isinstance(pushed, MarketCandle):
+        candle = pushed.candle
+        return Mark(pushed.instrument, candle.close, candle.low, candle.high)
+    return Mark(pushed.instrument, pushed.trade.price)
 
 
 def _print(pushed: Pushed) -> tuple[Time, Price]:

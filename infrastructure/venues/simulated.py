@@ -41,6 +41,7 @@ ENDED_KEPT = 1024
 NOWHERE_BELOW = -1
 NOWHERE_ABOVE = 2**63 - 1
 LIMIT = 2
+_STOPS = frozenset({"stop", "stop_limit"})
 _RANK = {"market": 0, "stop": 1, "stop_limit": 1, "limit": LIMIT}
 
 
@@ -57,7 +58,8 @@ class Resting(Struct):
 
     `whole` is the cash that all of it locks, `locked` what the part that is left does; `marketable` says that it could
     have traded at once when it came. It is met by prices at or below `level` where it `falls`, else at or above it: buy
-    limits and sell stops fall, and a market order falls from anywhere. `rank` is its place in a candle.
+    limits and sell stops fall, and a market order falls from anywhere. `rank` is its place in a candle; no candle that
+    opened before `since` meets it. Of one `bracket`, a stop that fills cancels what else only reduces.
     """
 
     order: int
@@ -74,6 +76,8 @@ class Resting(Struct):
     locked: int = 0
     fills: tuple[Fact, ...] = ()
     trades: int = 0
+    bracket: str = ""
+    since: int = 0
     rank: int = 0
     level: int = NOWHERE_ABOVE
     falls: bool = True
@@ -98,7 +102,10 @@ class Wallet(Struct):
 
 
 class SimulatedVenue:
-    """One account on one instrument. Deterministic: the same orders and prices give the same reports."""
+    """One account on one instrument. Deterministic: the same orders and prices give the same reports.
+
+    `now` is when an order arrives: the candles that opened before then do not meet it.
+    """
 
     def __init__(
         self, account: str, kind: AccountKind, instrument: Instrument, terms: Terms, wallet: Wallet, position: int
@@ -106,6 +113,7 @@ class SimulatedVenue:
         self.wallet = wallet
         self.position = position
         self.last: int | None = None
+        self.now = Time(0)
         self._account = account
         self._kind = kind
         self._instrument = instrument
@@ -121,6 +129,7 @@ class SimulatedVenue:
         resting = Resting(
             order.order, order.side, order.type, order.quantity, order.quantity, order.limit or 0, order.stop or 0,
             order.reduce_only, self._locks(order.side, order.type, order.limit or 0, order.quantity),
+            bracket=order.bracket, since=self.now,
         )  # fmt: skip
         if self.last is not None and order.type == "limit":
             resting.marketable = self.last <= resting.limit if order.side == "buy" else self.last >= resting.limit
@@ -136,7 +145,7 @@ class SimulatedVenue:
         resting = Resting(
             order.id, order.side, order.type, order.quantity - order.filled, order.quantity, order.limit or 0,
             order.stop or 0, order.reduce_only, self._locks(order.side, order.type, order.limit or 0, order.quantity),
-            triggered=order.triggered, trades=len(order.trades),
+            triggered=order.triggered, trades=len(order.trades), bracket=order.bracket,
         )  # fmt: skip
         self._working[order.id] = resting
         self._lock(resting)
@@ -189,11 +198,13 @@ class SimulatedVenue:
         met: list[tuple[int, int, int, int, Resting]] = []
         for resting in self._working.values():
             price = _candle_price(resting, open_, high, low)
-            if price is not None:
+            if price is not None and resting.since <= at:
                 met.append((resting.rank, abs(price - open_), resting.order, price, resting))
         met.sort(key=lambda entry: entry[:3])
         reports: list[Fact] = []
         for _kind, _distance, _number, price, resting in met:
+            if resting.order not in self._working:
+                continue  # a stop of its bracket has just filled
             if resting.type == "stop_limit" and not resting.triggered:
                 self._trigger(resting)  # rests as a limit from the next candle on
                 reports.append(TriggerReported(self._account, resting.order))
@@ -210,7 +221,7 @@ class SimulatedVenue:
         reports: list[Fact] = []
         for resting in sorted(self._working.values(), key=lambda r: (r.rank, r.order)):
             fill_price, quantity = _trade_fill(resting, price, printed)
-            if quantity <= 0:
+            if quantity <= 0 or resting.order not in self._working:
                 continue
             if resting.type == "stop_limit" and not resting.triggered:
                 self._trigger(resting)
@@ -247,7 +258,18 @@ class SimulatedVenue:
             self._forget(resting)
         elif resting.reduce_only and self.position == 0:
             reports.append(self._end(resting, "nothing left to reduce"))
+        if resting.bracket and resting.type in _STOPS:
+            reports += self._end_bracket(resting)
         return reports
+
+    def _end_bracket(self, filled: Resting) -> list[Fact]:
+        """One cancels the other: what else of its bracket only reduces is over, before a limit can be met."""
+        others = [
+            other
+            for other in self._working.values()
+            if other.bracket == filled.bracket and other.reduce_only and other is not filled
+        ]
+        return [self._end(other, "bracket") for other in others]
 
     def _fill(self, resting: Resting, price: int, quantity: int, liquidity: Liquidity, at: Time) -> FillReported:
         instrument = self._instrument

@@ -1,20 +1,21 @@
-"""A simulated market: one feed that owns a tape and a venue, so that it knows which candles can be skipped.
+"""A simulated market: one feed that owns tapes and their books, so that it knows which candles can be skipped.
 
-The order of things, `candle-v1`: a candle's fills, then decisions at its close, then alerts in order of `at` and line
-up to and including the next candle's open time, then that candle. A deadline comes before everything at its time.
+The order of things, `candle-v1`: at one instant the fills of all candles that end then, instrument by instrument in the
+order in which the market was given them; then decisions at their closes; then alerts in order of `at` and line, up to
+and including the next open time of any instrument; then the candles that open then. A deadline comes before everything
+at its time. Where intervals differ, an order that comes inside a candle is not met by it, and a cancel acts at its end.
 """
 
-from bisect import bisect_left
 from collections.abc import Sequence
+from typing import Any
 
 from msgspec import Struct
 
 from domain.message import Fact
-from domain.ports import ClockStarted, DeadlineReached, Effect, Input, Interest, Mark, Moment, Observation, TapeEnded
+from domain.ports import FOREVER, ClockStarted, DeadlineReached, Effect, Input, Interest, Mark, Moment, TapeEnded
 from domain.signal.commands import DeliverAlert
-from domain.values import InstrumentId, Price, Time
-from infrastructure.market_data.tape import Tape
-from infrastructure.venues.simulated import NOWHERE_ABOVE, NOWHERE_BELOW, SimulatedVenue, carry_out
+from domain.values import InstrumentId, Time
+from infrastructure.venues.lane import Bounds, Lane
 
 VENUE = "venue"
 
@@ -28,47 +29,42 @@ class TimedAlert(Struct, frozen=True):
 
 
 class SimulatedMarket:
-    """Feed and venue over one candle tape, whose prices are in the instrument's quanta.
+    """Feed and venue over one account's instruments.
 
     `every` puts each candle through the core instead of skipping those that cannot matter; the log is the same.
     """
 
     def __init__(
-        self,
-        instrument: InstrumentId,
-        tape: Tape,
-        venue: SimulatedVenue,
-        opening: Sequence[Input],
-        alerts: Sequence[TimedAlert],
-        *,
-        every: bool = False,
+        self, lanes: Sequence[Lane], opening: Sequence[Input], alerts: Sequence[TimedAlert], *, every: bool = False
     ) -> None:
-        self.candles = 0
-        self._instrument = instrument
-        self._tape = tape
-        self._venue = venue
+        self._lanes = lanes
+        self._lane_of = {lane.instrument: lane for lane in lanes}
         self._opening = opening
         self._alerts = sorted(alerts, key=lambda alert: alert.at)
         self._every = every
-        self._candle = 0
         self._alert = 0
-        self._marked = 0
-        self._searched: tuple[int, int] = (-1, 0)
+        self._searched: tuple[int, list[int]] = (-1, [])
         self._started = False
         self._ended = False
         self._now = self._start()
+        self._acting = self._now
+
+    @property
+    def candles(self) -> int:
+        """How many have passed."""
+        return sum(lane.passed for lane in self._lanes)
 
     def _start(self) -> Time:
-        starts = [Time(self._tape.open_times[0])] if len(self._tape.open_times) else []
+        starts = [Time(lane.times[0]) for lane in self._lanes if len(lane.times)]
         starts += [self._alerts[0].at] if self._alerts else []
         return min(starts, default=Time(0))
 
     def next(self, interest: Interest) -> list[Moment] | None:
-        """The next moment at which something happens: a fill, an alert, a deadline; None at the end."""
+        """The next moment at which something happens: a fill, a watched price, an alert, a deadline; None at the end."""
         if not self._started:
             self._started = True
             return [Moment(self._now, [ClockStarted(), *self._opening])]
-        moment = self._next_candle(self._horizon(interest))
+        moment = self._next_candles(interest)
         if moment is None:
             moment = self._next_planned(interest)
         return None if moment is None else [moment]
@@ -77,73 +73,97 @@ class SimulatedMarket:
         """Carry out the effects; what the venue answers is known at once."""
         answers: list[Fact] = []
         for effect in effects:
-            answers += carry_out(self._venue, effect)
-        return [self._reported(self._now, answers)] if answers else []
+            answers += self._lane_of[effect.instrument].carry_out(effect, self._acting)
+        return [Moment(self._now, _reported(answers))] if answers else []
 
-    def _horizon(self, interest: Interest) -> int:
-        """Index of the first candle that must wait: for the next alert, or for the deadline."""
+    def _stops(self, interest: Interest) -> list[int]:
+        """For each lane how many candles come before the next alert or the deadline, whichever is first."""
         limit = interest.deadline
         if self._alert < len(self._alerts):
             limit = min(limit, self._alerts[self._alert].at)
         if self._searched[0] != limit:
-            self._searched = limit, bisect_left(self._tape.open_times, limit, self._candle)
+            opens = [lane.opening_from(limit) for lane in self._lanes]
+            until = min([lane.open_time(index) for lane, index in zip(self._lanes, opens, strict=True)])
+            self._searched = (
+                limit,
+                [
+                    index if lane.open_time(index) == until else lane.ended_by(until)
+                    for lane, index in zip(self._lanes, opens, strict=True)
+                ],
+            )
         return self._searched[1]
 
-    def _next_candle(self, end: int) -> Moment | None:
-        """The next candle before `end` that meets an order."""
-        while self._candle < end:
-            index = self._candle if self._every else self._scan(self._candle, end)
-            self._candle = min(index + 1, end)
-            self.candles = self._candle
-            if index == end:
-                return None
-            tape = self._tape
-            at = Time(tape.open_times[index])
-            fills = self._venue.candle(at, tape.opens[index], tape.highs[index], tape.lows[index])
-            if fills or self._every:
-                self._now = at
-                moment = self._reported(at, fills)
-                return Moment(at, [*moment.facts, *self._mark()]) if self._every else moment
+    def _next_candles(self, interest: Interest) -> Moment | None:
+        """The next instant, before what is planned, at which candles end that matter."""
+        stops, watched = self._stops(interest), interest.watched
+        while (end := self._soonest(stops, watched)) is not FOREVER:
+            moment = self._candles(end, watched)
+            if moment is not None:
+                return moment
+        for lane, stop in zip(self._lanes, stops, strict=True):
+            lane.passed = max(lane.passed, stop)
         return None
 
-    def _scan(self, start: int, end: int) -> int:
-        """Index of the first candle that meets an order, `end` where none does."""
-        below, above = self._venue.bounds()
-        if below == NOWHERE_BELOW and above == NOWHERE_ABOVE:
-            return end
-        lows, highs = self._tape.lows, self._tape.highs
-        for index in range(start, end):
-            if lows[index] <= below or highs[index] >= above:
-                return index
-        return end
+    def _soonest(self, stops: list[int], watched: dict[InstrumentId, Bounds]) -> Time:
+        """When the next candle that matters ends, FOREVER where none does; no lane looks further than it must."""
+        soonest = FOREVER
+        for lane, stop in zip(self._lanes, stops, strict=True):
+            if self._every:
+                lane.look_at_next(stop)
+            else:
+                lane.look_ahead(stop, soonest, watched.get(lane.instrument))
+            soonest = min(soonest, lane.due)
+        return soonest
+
+    def _candles(self, end: Time, watched: dict[InstrumentId, Bounds]) -> Moment | None:
+        """All fills of the candles that end now, and the closes; None where nothing came of them."""
+        reports: list[Fact] = []
+        whole: list[Lane] = []
+        told, at = self._every, self._now
+        for lane in self._lanes:
+            if lane.due == end:
+                reports += lane.play()
+                bounds = watched.get(lane.instrument)
+                if bounds is not None:
+                    whole.append(lane)
+                    told = told or lane.reaches(bounds)
+            else:
+                lane.passed = lane.ended_by(end)
+            if lane.passed:
+                at = max(at, Time(lane.times[lane.passed - 1]))
+        if not (reports or told):
+            return None
+        self._now, self._acting = at, end
+        return Moment(at, [*_reported(reports), *self._marks(whole)])
 
     def _next_planned(self, interest: Interest) -> Moment | None:
-        """The deadline, the next alert, or the end of the tape."""
-        more_candles = self._candle < len(self._tape.open_times)
+        """The deadline, the next alert, or the end of the tapes."""
         alert = self._alerts[self._alert] if self._alert < len(self._alerts) else None
-        if alert is None and not more_candles:
-            if self._ended:
-                return None
-            self._ended = True
-            if len(self._tape.open_times):
-                self._now = max(self._now, Time(self._tape.open_times[-1]))
-            return Moment(self._now, [*self._mark(), TapeEnded()])
-        upcoming = [Time(self._tape.open_times[self._candle])] if more_candles else []
-        upcoming += [alert.at] if alert is not None else []
-        if interest.deadline <= min(upcoming):
-            self._now = interest.deadline
-            return Moment(self._now, [*self._mark(), DeadlineReached()])
-        assert alert is not None
+        if alert is None and all(lane.passed == len(lane.times) for lane in self._lanes):
+            return self._end()
+        if alert is None or interest.deadline <= alert.at:
+            self._pass_to(interest.deadline)
+            return Moment(self._now, [*self._marks(), DeadlineReached()])
         self._alert += 1
-        self._now = alert.at
-        return Moment(alert.at, [*self._mark(), Input(alert.source, DeliverAlert(alert.source, alert.body))])
+        self._pass_to(alert.at)
+        return Moment(self._now, [*self._marks(), Input(alert.source, DeliverAlert(alert.source, alert.body))])
 
-    def _mark(self) -> list[Observation]:
-        """The last close, where a candle has passed since it was last told."""
-        if self._marked == self._candle:
-            return []
-        self._marked = self._candle
-        return [Mark(self._instrument, Price(self._tape.closes[self._candle - 1]))]
+    def _end(self) -> Moment | None:
+        if self._ended:
+            return None
+        self._ended = True
+        self._now = max([self._now, *(Time(lane.times[-1]) for lane in self._lanes if len(lane.times))])
+        return Moment(self._now, [*self._marks(), TapeEnded()])
 
-    def _reported(self, at: Time, reports: Sequence[Fact]) -> Moment:
-        return Moment(at, [Input(VENUE, report) for report in reports])
+    def _pass_to(self, at: Time) -> None:
+        self._now = max(self._now, at)
+        self._acting = max(self._acting, at)
+
+    def _marks(self, whole: Sequence[Lane] = ()) -> list[Mark]:
+        """The last closes, where candles have passed since they were last told."""
+        marks = (lane.mark(whole=lane in whole) for lane in self._lanes)
+        return [mark for mark in marks if mark is not None]
+
+
+def _reported(reports: Sequence[Fact]) -> list[Any]:
+    return [Input(VENUE, report) for report in reports]

@@ -28,8 +28,12 @@ def server(database: Database, home: Path) -> Iterator[Server]:
 def test_an_account_is_opened_with_what_it_trades_and_has(server: Server) -> None:
     answer = server.post("/accounts", ACCOUNT)
     assert answer.status_code == 201
-    assert tags(answer) == ["account.opened.v1", "account.instrument_listed.v1", "account.cash_deposited.v1"]
+    assert tags(answer) == [
+        "account.opened.v1", "execution_pool.opened.v1", "account.instrument_listed.v1", "account.cash_deposited.v1",
+    ]  # fmt: skip
     events = answer.json()["events"]
+    pool = events.pop(1)
+    assert (pool["actor"], pool["stream"]) == ("core", "execution_pool/main")
     assert {event["actor"] for event in events} == {"user:admin"}
     assert {event["stream"] for event in events} == {"account/main"}
     assert events[-1]["data"] == {"account": "main", "asset": "USDT", "amount": "10000.5"}

@@ -214,3 +214,30 @@ def test_the_access_log_says_what_was_done(server: Server) -> None:
     older = server.get(f"/auth/log?before={page['next']}").json()
     assert [entry["action"] for entry in older["items"]] == ["user.created:admin"]
     assert older["next"] is None
+
+
+def test_guessing_for_ever_adds_a_few_rows_to_the_access_log(database: Database) -> None:
+    access = Access(database)
+    access.create_user("test", "ada", "trader", SecretStr(PASSWORD))
+    for _ in range(70):
+        assert access.login("ada", SecretStr("wrong"), "1.2.3.4") is None
+    refused = [entry.action for entry in reversed(access.log(None, 500)) if entry.action.startswith("login.refused")]
+    assert refused == ["login.refused"] * 10 + ["login.refused:16", "login.refused:32", "login.refused:64"]
+    assert access.login("ada", SecretStr(PASSWORD)) is not None
+    assert access.login("ada", SecretStr("wrong")) is None
+    assert access.log(None, 1)[0].action == "login.refused"
+
+
+def test_who_only_refreshes_keeps_no_old_tokens(database: Database, superuser_url: str) -> None:
+    now = [1_000_000]
+    access = Access(database, lambda: now[0])
+    access.create_user("test", "ada", "trader", SecretStr(PASSWORD))
+    access.login("ada", SecretStr(PASSWORD))
+    session = access.login("ada", SecretStr(PASSWORD))
+    for _ in range(10):
+        assert session is not None
+        now[0] += 2 * 86_400_000_000
+        session = access.refresh(session.refresh_token)
+    with psycopg.connect(superuser_url) as superuser:
+        assert superuser.execute("SELECT count(*) FROM refresh_tokens").fetchone() == (4,)
+        assert superuser.execute("SELECT count(*) FROM sessions").fetchone() == (1,)

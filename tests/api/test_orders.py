@@ -122,3 +122,17 @@ def test_a_market_does_not_go_back(server: Server) -> None:
 def test_a_repeated_push_is_no_second_candle(server: Server) -> None:
     first = server.post("/market/sim/BTC-USDT/candles", [CANDLE], Idempotency_Key="c1")
     assert server.post("/market/sim/BTC-USDT/candles", [CANDLE], Idempotency_Key="c1").json() == first.json()
+
+
+def test_a_reached_stop_is_said_and_since_when(server: Server) -> None:
+    assert server.push(0, "100").status_code == 200
+    placed = server.post("/orders", {**LIMIT, "type": "stop_limit", "quantity": "0.1", "stop": "102", "limit": "101"})
+    assert placed.status_code == 201, placed.text
+    resting = server.read("/orders/main/1", placed.json()["position"])
+    assert (resting["status"], resting["triggered_at"]) == ("ACCEPTED", None)
+    pushed = server.push(1, "103")
+    (reached,) = [each for each in pushed.json()["events"] if each["event"] == "account.order_triggered.v1"]
+    listed = server.read("/orders?status=TRIGGERED", reached["position"])["items"]
+    for view in (server.get("/orders/main/1").json(), *listed):
+        assert (view["status"], view["triggered_at"]) == ("TRIGGERED", reached["at"])
+    assert len(listed) == 1

@@ -13,7 +13,9 @@ from api.app import create_app
 from api.problems import clean
 from domain.errors import StoreError
 from infrastructure.event_store.database import Database
+from infrastructure.projection_stops import note_stop
 from infrastructure.settings import Settings
+from projections.fills import FILLS
 from tests.api.server import Server, problem_of, serving
 
 
@@ -91,6 +93,12 @@ def test_health(database: Database, home: Path) -> None:
     with TestClient(app) as client:
         assert client.get("/health/live").json() == {"status": "ok"}
         assert client.get("/health/ready").json() == {"status": "ok"}
+        note_stop(database, FILLS, 7, "projection fills stopped at position 8 of run 1: planted")
+        ready = client.get("/health/ready")
+        assert ready.status_code == 200, "trading goes on"
+        stop = {"projection": "fills", "schema_version": 1, "position": 7}
+        reason = "projection fills stopped at position 8 of run 1: planted"
+        assert ready.json() == {"status": "degraded", "stopped": [{**stop, "reason": reason}]}
         alive = False
         assert problem_of(client.get("/health/ready"), 503)["code"] == "WORKER_STOPPED"
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 from httpx2 import Response
@@ -19,12 +20,17 @@ from pydantic import SecretBytes, SecretStr
 
 from api.limits import Limits
 from api.webhooks import WrongSecretError, read_delivery, shape
+from domain.signal.commands import ReceiveAlert
+from domain.signal.decider import DECIDER as SIGNAL
+from domain.signal.events import SourceOpened
+from domain.values import Time
 from infrastructure.event_store.database import Database
 from infrastructure.inbox import Inbox
 from infrastructure.master_key import MasterKey
 from infrastructure.webhook_keys import UNAUTHORIZED_KEPT, WebhookKey, Webhooks
 from tests.api.server import Server, problem_of, serving
 from tests.conftest import shared_data
+from tests.spec import BTC, Story, kinds
 
 ALERT = {"id": "1", "time": "2026-01-01T00:00:00Z", "symbol": "BTCUSDT", "action": "buy"}
 SECRET = "tts_canarycanarycanarycanarycanarycanarycanary1"
@@ -76,6 +82,57 @@ def test_an_alert_becomes_a_signal_of_its_webhook(server: Server) -> None:
             break
         time.sleep(0.05)
     assert (found[0]["source"], found[0]["verdict"]) == (made["webhook"], "stale"), "it is older than a minute"
+
+
+def settled(server: Server, source: str) -> dict[str, Any]:
+    """The newest delivery of a webhook, once it has its verdict."""
+    for _ in range(100):
+        found = server.get(f"/deliveries?source={source}").json()["items"]
+        if found and found[0]["verdict"] != "received":
+            delivery: dict[str, Any] = found[0]
+            return delivery
+        time.sleep(0.05)
+    raise AssertionError("no verdict came")
+
+
+def test_a_webhook_reads_what_its_mapping_says_and_the_log_says_so(server: Server) -> None:
+    mapping = {"action": "$.data['strategy-order-action']", "symbol": "$.data.ticker", "id": "$.n"}
+    made = make(server, mapping=mapping, follow="action")
+    body = {"data": {"strategy-order-action": "buy", "ticker": "BTC/USDT"}, "n": 7, "key": made["secret"]}
+    deliver(server, made["path"], body)
+    found = settled(server, made["webhook"])
+    assert (found["alert_id"], found["action"], found["code"]) == ("7", "buy", "PRICE_UNKNOWN")
+    (opened,) = [
+        event["data"]
+        for event in server.get("/events?limit=100").json()["items"]
+        if event["event"] == "signal.source_opened.v1"
+    ]
+    assert (opened["mapping"], opened["follow"]) == (mapping, "action")
+
+
+def test_a_webhook_that_follows_positions_says_the_target(server: Server) -> None:
+    made = make(server, follow="position")
+    info = {"market_position": "short", "market_position_size": "0.5"}
+    shape = {"timestamp": "2026-01-01T00:00:00Z", "tv_instrument": "BTCUSDT", "action": "sell", "strategy_info": info}
+    deliver(server, made["path"], {**shape, "secret": made["secret"]})
+    found = settled(server, made["webhook"])
+    assert (found["action"], found["target"]) == ("target", "-0.5")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"mapping": {"action": "$.a"}},
+        {"mapping": {"symbol": "$.s", "action": "$.a b"}},
+        {"mapping": {"symbol": "$.s", "action": "$.a", "x": "$.x"}},
+        {"mapping": {"symbol": "$.s", "action": 5}},
+        {"mapping": []},
+        {"follow": "both"},
+    ],
+)
+def test_a_mapping_that_makes_no_sense_makes_no_webhook(server: Server, body: dict[str, Any]) -> None:
+    problem_of(server.post("/bots/dca/webhook", body), 422)
+    make(server)
 
 
 def test_the_path_under_the_version_works_too(server: Server) -> None:
@@ -147,6 +204,7 @@ def test_what_nobody_may_deliver_is_kept_without_its_words(server: Server, datab
     assert latest["prefix"] == "passphrase=xxxxxx-xxxxx-secret"
     (older,) = server.get(f"/webhooks/unauthorized?before={page['next']}").json()["items"]
     assert older["webhook"] == made["webhook"]
+    assert (older["verdict"], latest["verdict"]) == ("unauthorized", "unauthorized")
     assert older["reason"] == "secret in the body is not the secret of this webhook"
     assert "canary" not in json.dumps([latest, older])
 
@@ -315,6 +373,20 @@ def test_no_text_carries_a_secret_through(parts: list[str]) -> None:
     assert SECRET not in redacted
     assert TOKEN not in redacted
     assert "\0" not in redacted
+
+
+@given(st.binary(max_size=60) | PARTS.map(lambda parts: "".join(parts).encode(errors="replace")), st.booleans())
+def test_any_bytes_are_unauthorized_or_get_a_verdict(body: bytes, mapped: bool) -> None:
+    story = Story(
+        SIGNAL, [SourceOpened("wh_1", "dca", BTC, None, {"symbol": "BTCUSDT", "action": "$.a"} if mapped else {})]
+    )
+    try:
+        text = read_delivery(KEY, TOKEN, body, None).body
+    except WrongSecretError:
+        return
+    happened = story.when(ReceiveAlert("wh_1", text, Time(5), {}))
+    assert kinds(happened)[0] == "AlertReceived"
+    assert len(msgspec.msgpack.encode(happened)) > 0
 
 
 @given(

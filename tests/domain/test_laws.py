@@ -14,9 +14,11 @@ from domain.account.events import OrderFilled, OrderIntended, OrderRejected, Ord
 from domain.account.state import AccountState
 from domain.engine import Core, run
 from domain.market import Instrument
+from domain.ports import ClockStarted
 from domain.position_group.events import DustWrittenOff
 from domain.values import Time, time_text
 from infrastructure.event_store.codec import decode, encode
+from infrastructure.venues.lane import Lane
 from infrastructure.venues.simulated import SimulatedVenue, Terms, Wallet
 from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
 from projections.portfolio import PORTFOLIO, BalanceRow
@@ -34,6 +36,22 @@ FAULTS = st.fixed_dictionaries(
         "double": st.sampled_from([0, 30]),
     }
 )
+
+MODES: tuple[dict[str, Any], ...] = (
+    {},
+    {"take_profit": "aggregate", "aggregate_take_profit_pct": Decimal("0.6")},
+    {"take_profit": "hybrid", "aggregate_take_profit_pct": Decimal("0.3")},
+)
+STOPS: tuple[dict[str, Any], ...] = (
+    {},
+    {"stop_loss_pct": Decimal("0.5")},
+    {"trailing_stop_pct": Decimal("0.4")},
+    {"stop_loss_pct": Decimal(1), "break_even_after_first_target": True},
+    {"time_limit_minutes": 7},
+    {"leg_expiry_minutes": 3, "cancel_beyond_pct": Decimal("0.3"), "stop_loss_pct": Decimal("0.8")},
+)
+ENDS = st.builds(lambda mode, stops: {**mode, **stops}, st.sampled_from(MODES), st.sampled_from(STOPS))
+"""How groups end beside the targets of their legs."""
 
 
 class Play(Struct):
@@ -68,6 +86,9 @@ def plays(draw: st.DrawFn, faults: Any = FAULTS) -> Play:
         capital=draw(st.sampled_from(["8", "60", "1000"])),
         entry=draw(st.sampled_from(["market", "limit"])),
         when_flat=draw(st.sampled_from(["keep", "cancel"])),
+        max_pyramids=draw(st.sampled_from([1, 1, 3])),
+        reverse=draw(st.booleans()),
+        **draw(ENDS),
     )
     balance = draw(st.sampled_from(["20", "700", "100000"]))
     terms = Terms(Decimal("0.0002"), Decimal("0.001"), Decimal(draw(st.sampled_from(["0", "0.001"]))))
@@ -84,11 +105,13 @@ LEGS = (
 
 def play(setup: Setup, tape: Any, alerts: list[TimedAlert], seed: int, faults: dict[str, int]) -> Play:
     game = game_of(setup, tape, alerts)
-    venue = SimulatedVenue(ACCOUNT, game.kind, game.instrument, game.terms, Wallet(game.cash), 0)
-    market = Misbehaving(SimulatedMarket(game.instrument.id, game.tape, venue, game.opening, alerts), seed, **faults)
+    (played,) = game.markets
+    venue = SimulatedVenue(ACCOUNT, game.kind, played.instrument, played.terms, Wallet(game.cash), 0)
+    lane = Lane(played.instrument.id, played.tape, venue)
+    market = Misbehaving(SimulatedMarket([lane], game.opening, alerts), seed, **faults)
     core, ledger = Core(), ListLedger()
     run(core, market, ledger, CheckedVenue(market, ledger))  # laws 4 and 8 are checked at every send
-    return Play(core, ledger, market, venue, game.instrument, game.cash)
+    return Play(core, ledger, market, venue, played.instrument, game.cash)
 
 
 def random_walk(chance: random.Random, count: int) -> list[tuple[int, int, int, int]]:
@@ -165,7 +188,8 @@ def test_a_core_restored_from_the_log_goes_on_as_if_it_had_never_stopped(play: P
     for record in first.step(inputs[:cut])[0]:
         second.restore(decode(encode(record)))
     second.marks.update(first.marks)
-    second.interest.deadline = first.interest.deadline
+    if any(type(fact) is ClockStarted for moment in inputs[:cut] for fact in moment.facts):
+        second.start_clock(inputs[cut - 1].at)
     assert list(map(encode, second.step(inputs[cut:])[0])) == list(map(encode, first.step(inputs[cut:])[0]))
 
 
@@ -235,6 +259,8 @@ def test_a_group_that_is_open_holds_or_works(play: Play) -> None:
         assert group.held or working
         assert len([order for order in working if order.role == "entry"]) == sum(leg.working for leg in group.legs)
         assert len([order for order in working if order.role == "target"]) == sum(leg.targets for leg in group.legs)
+        for role, guard in (("stop", group.stop), ("aggregate", group.aggregate)):
+            assert len([order for order in working if order.role == role]) == (guard is not None)
 
 
 @settings(max_examples=20)

@@ -22,9 +22,10 @@ from domain.message import Event, Record
 from domain.values import Time
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.ledger import PostgresLedger, RunOpening
+from infrastructure.projection_batches import ProjectionTracking
+from infrastructure.projection_stops import find_stops
 from infrastructure.read_models import (
     Difference,
-    ProjectionTracking,
     differences,
     position_of,
     rebuild,
@@ -212,21 +213,60 @@ def test_nothing_to_fold_is_no_step(database: Database) -> None:
 
 def test_library_reads_the_tracking(database: Database) -> None:
     keep(database, story(steps=5))
-    reached = update(database, ORDERS)
+    reached = update(database, FILLS)
     tracking = ProjectionTracking(database.datastore)
-    assert tracking.max_tracking_id("orders.v1") == reached
+    assert tracking.max_tracking_id("fills.v1") == reached
     assert tracking.max_tracking_id("__migration__") == 1
-    assert tracking.has_tracking_id("orders.v1", reached)
-    tracking.wait("orders.v1", reached, timeout=1)
+    assert tracking.has_tracking_id("fills.v1", reached)
+    tracking.wait("fills.v1", reached, timeout=1)
 
 
 def test_tracking_moves_forward_only(database: Database) -> None:
     tracking = ProjectionTracking(database.datastore)
     with database.datastore.transaction(commit=True) as cursor:
-        tracking.advance(cursor, "orders.v1", 7)
+        tracking.advance(cursor, "fills.v1", 7)
     for position in (7, 6):
         with pytest.raises(IntegrityError), database.datastore.transaction(commit=True) as cursor:
-            tracking.advance(cursor, "orders.v1", position)
+            tracking.advance(cursor, "fills.v1", position)
+
+
+def test_projections_go_on_together(database: Database) -> None:
+    """Whoever looks while rows are folded sees all of them at one position, whatever the batch."""
+    run = keep(database, story(1))
+    update_all(database, batch=5)
+    keep(database, story(2))
+    seen: list[set[int]] = []
+
+    def look() -> None:
+        seen.append({position_of(database, projection) for projection in PROJECTIONS})
+
+    watched = with_fold(
+        PORTFOLIO, OrderFilled, lambda fold: at_call(1, look)(at_call(9, look)(at_call(25, look)(fold)))
+    )
+    update_all(database, [watched if each is PORTFOLIO else each for each in PROJECTIONS], batch=5)
+    look()
+    assert [len(positions) for positions in seen] == [1, 1, 1, 1]
+    assert len(set().union(*seen)) > 2
+    assert stored(database, run) == folded(story(1))
+
+
+@given(behind=st.lists(st.sampled_from([each.name for each in PROJECTIONS]), max_size=8), batch=st.integers(1, 40))
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_projections_that_were_apart_come_together(
+    make_database: Callable[[], Any], behind: list[str], batch: int
+) -> None:
+    """Each has every record once, wherever it stood."""
+    named = {each.name: each for each in PROJECTIONS}
+    with make_database() as database:
+        records = story(steps=20)
+        ledger = PostgresLedger.begin(database, RunOpening("test", "paper", {}), Time(1), 1)
+        for start, name in enumerate(behind):
+            ledger.append(records[start * 5 : start * 5 + 5])
+            update(database, named[name], batch)
+        ledger.append(records[len(behind) * 5 :])
+        update_all(database, batch=batch)
+        assert stored(database, ledger.run) == folded(records)
+        assert len({position_of(database, projection) for projection in PROJECTIONS}) == 1
 
 
 # --- crashes and company ---------------------------------------------------------------------------------------------
@@ -314,6 +354,94 @@ def test_an_event_that_cannot_be_folded_stops_its_projection_alone(database: Dat
     assert 0 < position_of(database, ORDERS) < position
     update(database, ORDERS)
     assert stored(database, run)["orders"] == folded(records)["orders"]
+
+
+def too_much(database: Database, projection: Projection) -> tuple[int, int]:
+    """Keep a story with one fill that is worth more than a row holds; return the run and that record's position."""
+    records = story(steps=30)
+    large = next(place for place in range(20, len(records)) if isinstance(records[place].events[0], OrderFilled))
+    fill = cast("OrderFilled", records[large].events[0])
+    dear = structs.replace(fill, cash=cast("Any", 2**63))
+    records[large] = structs.replace(records[large], events=(dear, *records[large].events[1:]))
+    run = keep(database, records)
+    [(position,)] = ask(
+        database, "SELECT position FROM records WHERE run = %s ORDER BY position OFFSET %s LIMIT 1", run, large + 1
+    )
+    assert find_stops(database) == []
+    return run, position
+
+
+@pytest.mark.parametrize("batch", [1, 7, 5000])
+def test_an_amount_beyond_a_row_stops_the_projection_where_it_is_and_says_so(database: Database, batch: int) -> None:
+    run, position = too_much(database, FILLS)
+    with pytest.raises(StoreError) as raised:
+        update_all(database, batch=batch)
+    [(before,)] = ask(database, "SELECT max(position) FROM records WHERE position < %s", position)
+    stops = {stop.projection: stop for stop in find_stops(database)}
+    assert {"fills", "orders"} <= stops.keys() < {each.name for each in PROJECTIONS}
+    assert {stop.position for stop in stops.values()} == {before}
+    for stop in stops.values():
+        assert stop.reason.startswith(f"projection {stop.projection} stopped at position {position} of run {run}: ")
+        assert stop.reason in str(raised.value)
+    assert f"cash is {2**63}; a row holds at most {2**63 - 1}" in stops["fills"].reason
+    [(last,)] = ask(database, "SELECT max(position) FROM records")
+    assert {position_of(database, each) for each in PROJECTIONS if each.name not in stops} == {last}
+
+
+def test_a_stopped_projection_tries_one_record_each_time_and_goes_on_when_it_can(database: Database) -> None:
+    records = story()
+    run = keep(database, records)
+    calls: list[int] = []
+
+    def counted(fold: Fold) -> Fold:
+        def folding(rows: Rows, context: Context, event: Event) -> None:
+            calls.append(context.version)
+            if len(calls) > 3:
+                raise KeyError("planted")
+            fold(rows, context, event)
+
+        return folding
+
+    poisoned = with_fold(ORDERS, OrderFilled, counted)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="planted"):
+            update_all(database, [poisoned, FILLS])
+        [stop] = find_stops(database)
+        assert (stop.projection, stop.position) == ("orders", position_of(database, ORDERS))
+    before = len(calls)
+    with pytest.raises(StoreError, match="planted"):
+        update_all(database, [poisoned, FILLS])
+    assert len(calls) == before + 1
+    update_all(database)
+    assert find_stops(database) == []
+    assert stored(database, run) == folded(records)
+
+
+def test_rows_that_cannot_be_folded_anew_are_not_tried_again_until_somebody_rebuilds(database: Database) -> None:
+    run = keep(database, story())
+    update_all(database)
+    calls: list[int] = []
+
+    def counted(_: Fold) -> Fold:
+        def folding(rows: Rows, context: Context, event: Event) -> None:
+            calls.append(context.version)
+            raise KeyError("planted")
+
+        return folding
+
+    poisoned = structs.replace(with_fold(ORDERS, OrderFilled, counted), schema_version=9)
+    reached = position_of(database, ORDERS)
+    for _ in range(3):
+        with pytest.raises(StoreError, match="order_filled"):
+            update_all(database, [poisoned])
+        assert len(calls) == 1
+    [stop] = find_stops(database)
+    assert (stop.projection, stop.schema_version, stop.position) == ("orders", 9, reached)
+    mended = structs.replace(ORDERS, schema_version=9)
+    rebuild(database, mended)
+    update_all(database, [mended])
+    assert find_stops(database) == []
+    assert stored(database, run)["orders"] == folded(story())["orders"]
 
 
 def test_a_later_event_of_a_record_has_a_position_of_its_own(database: Database) -> None:
@@ -499,16 +627,16 @@ def test_rows_of_an_older_fold_are_folded_anew(database: Database) -> None:
     def without_fills(rows: Rows, context: Context, event: Event) -> None:
         """A newer fold, which counts no fills."""
 
-    newer = structs.replace(with_fold(ORDERS, OrderFilled, lambda _: without_fills), schema_version=2)
+    newer = structs.replace(with_fold(ORDERS, OrderFilled, lambda _: without_fills), schema_version=3)
     more = keep(database, story(3))
     update(database, newer)
     assert {row.filled for row in rows_of(database, OrderRow, run)} == {0}
     assert len(rows_of(database, OrderRow, more)) == len(folded(story(3))["orders"])
     assert ask(database, "SELECT application_name FROM notification_tracking WHERE application_name ^@ 'orders'") == [
-        ("orders.v2",)
+        ("orders.v3",)
     ]
     for refused in (update, rebuild, differences):
-        with pytest.raises(StoreError, match="schema version 2, newer than this Truetape's 1; upgrade Truetape"):
+        with pytest.raises(StoreError, match="schema version 3, newer than this Truetape's 2; upgrade Truetape"):
             refused(database, ORDERS)
 
 

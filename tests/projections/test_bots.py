@@ -89,10 +89,10 @@ def test_live_group_is_the_one_not_released() -> None:
     assert (row.live, row.groups) == (2, 2)
 
 
-def test_a_name_used_again_is_a_new_bot() -> None:
+def test_a_name_used_again_is_a_new_bot_that_counts_its_groups_on() -> None:
     again = structs.replace(CREATED, account="other", settings=OTHER)
     row = bot_after(ENTERED, GroupReleased("dca", 1), BotDeleted("dca"), again)
-    assert (row.account, row.status, row.groups, row.created_at) == ("other", "created", 0, START + 4 * HOUR)
+    assert (row.account, row.status, row.groups, row.created_at) == ("other", "created", 1, START + 4 * HOUR)
 
 
 def test_halts_of_account_and_bot_stand_apart() -> None:

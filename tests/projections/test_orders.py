@@ -12,6 +12,7 @@ from domain.account.events import (
     OrderDenied,
     OrderFilled,
     OrderRejected,
+    OrderTriggered,
     OrderUnknown,
     Overfilled,
     RiskPassed,
@@ -28,6 +29,7 @@ PASSED = RiskPassed(account="main", order=1, instrument=BTC.id, notional=Cash(7)
 ACCEPTED = OrderAccepted(account="main", order=1, venue_order="v1")
 UNKNOWN = OrderUnknown(account="main", order=1, instrument=BTC.id, reason="timeout")
 CANCEL = CancelRequested(account="main", order=1, reason="exit")
+TRIGGERED = OrderTriggered(account="main", order=1)
 STAYS = CancelRejected(account="main", order=1, reason="too late")
 UNMATCHED = FillUnmatched(account="main", order=1, instrument=BTC.id, trade="t", price=Price(1), quantity=Quantity(1))
 
@@ -84,6 +86,15 @@ def order_after(*events: Event) -> OrderRow:
         ((PASSED, ACCEPTED, part(4, 6), CANCELED, part(2, 0)), "CANCELED"),
         ((PASSED, ACCEPTED, part(4, 6), CANCELED, CANCEL), "CANCELED"),
         ((PASSED, ACCEPTED, part(10, 0), STAYS), "FILLED"),
+        ((PASSED, ACCEPTED, TRIGGERED), "TRIGGERED"),
+        ((PASSED, TRIGGERED), "SUBMITTED"),
+        ((PASSED, TRIGGERED, ACCEPTED), "TRIGGERED"),
+        ((PASSED, UNKNOWN, TRIGGERED), "UNKNOWN"),
+        ((PASSED, ACCEPTED, TRIGGERED, part(4, 6)), "PARTIALLY_FILLED"),
+        ((PASSED, ACCEPTED, TRIGGERED, CANCEL), "PENDING_CANCEL"),
+        ((PASSED, ACCEPTED, CANCEL, TRIGGERED), "PENDING_CANCEL"),
+        ((PASSED, ACCEPTED, TRIGGERED, CANCEL, STAYS), "TRIGGERED"),
+        ((PASSED, ACCEPTED, TRIGGERED, CANCELED), "CANCELED"),
     ],
 )
 def test_status(events: tuple[Event, ...], status: str) -> None:
@@ -93,6 +104,12 @@ def test_status(events: tuple[Event, ...], status: str) -> None:
 def test_verdict_and_venue_are_kept() -> None:
     order = order_after(PASSED, ACCEPTED)
     assert (order.notional, order.reserved, order.venue_order) == (7, 8, "v1")
+
+
+def test_a_reached_stop_says_since_when() -> None:
+    assert order_after(PASSED, ACCEPTED).triggered_at is None
+    assert order_after(PASSED, ACCEPTED, TRIGGERED).triggered_at == START + HOUR
+    assert order_after(PASSED, ACCEPTED, TRIGGERED, part(10, 0)).triggered_at == START + HOUR
 
 
 def test_refusals_say_why() -> None:

@@ -75,6 +75,11 @@ FAULTS: list[tuple[Callable[[Stage, pytest.MonkeyPatch, str], None], str, str]] 
     (executing("DROP TABLE records CASCADE"), "database", "records"),
     (executing("REVOKE ALL ON runs FROM truetape_writer"), "database", "runs"),
     (damaged_tape, "market tapes", "candles.parquet"),
+    (
+        executing("INSERT INTO projection_stops VALUES ('fills', 1, 7, 'stopped at position 8 of run 1: planted')"),
+        "database",
+        "fills at position 7: stopped at position 8 of run 1: planted",
+    ),
     (lost_tape, "database", "1 kept runs"),
 ]
 

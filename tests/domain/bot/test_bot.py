@@ -5,13 +5,21 @@ from typing import Any
 
 import pytest
 
-from domain.bot.commands import ActOnSignal, CreateBot, ReleaseGroup, StartBot
+from domain.bot.commands import ActOnSignal, CreateBot, PauseBot, ReleaseGroup, StartBot, TakeEntry
 from domain.bot.decider import DECIDER
-from domain.bot.events import AlertRefused, EntryTaken, ExitTaken
-from domain.bot.settings import GroupSettings, check_settings
+from domain.bot.events import (
+    AimTaken,
+    AlertRefused,
+    EntryDropped,
+    EntryTaken,
+    EntryWanted,
+    ExitTaken,
+    PyramidTaken,
+)
+from domain.bot.settings import GroupSettings, LegSettings, check_settings
 from domain.errors import InputError
 from domain.message import Event
-from tests.spec import Story, given, instrument, settings
+from tests.spec import Story, given, instrument, kinds, let_in, settings
 
 
 def bot(kind: Any = "spot") -> Story:
@@ -22,10 +30,9 @@ def bot(kind: Any = "spot") -> Story:
 
 
 def signal(story: Story, action: Any, price: str | None = "100", last_close: Any = None) -> Event:
-    (event,) = story.when(
-        ActOnSignal("dca", "signals", 1, action, None if price is None else Decimal(price), last_close)
+    return let_in(
+        story, ActOnSignal("dca", "signals", 1, action, None if price is None else Decimal(price), last_close)
     )
-    return event
 
 
 def refusal(event: Event) -> str:
@@ -95,7 +102,16 @@ def test_an_exit_is_never_refused_for_its_price() -> None:
     [
         ({"capital": Decimal(0)}, "group.capital is 0; allowed: above 0"),
         ({"capital": Decimal("NaN")}, "group.capital is NaN"),
-        ({"max_pyramids": 2}, "group.max_pyramids is 2; allowed: 1"),
+        ({"max_pyramids": 0}, "group.max_pyramids is 0; allowed: 1 to 100"),
+        ({"take_profit": "aggregate"}, "group.aggregate_take_profit_pct is missing; allowed: above 0"),
+        (
+            {"aggregate_take_profit_pct": Decimal(1)},
+            "group.aggregate_take_profit_pct is 1; allowed: nothing where take",
+        ),
+        ({"stop_loss_pct": Decimal(100)}, "group.stop_loss_pct is 100; allowed: above 0 and below 100"),
+        ({"trailing_stop_pct": Decimal(0)}, "group.trailing_stop_pct is 0"),
+        ({"time_limit_minutes": 0}, "group.time_limit_minutes is 0; allowed: 1 to"),
+        ({"legs": (LegSettings(Decimal(0), Decimal(100)),)}, "group.legs[0].take_profit_pct is missing"),
         ({"legs": ()}, "group.legs is []"),
         ({"legs": settings(("0", "40", "1")).legs}, "group.legs weight_pct is sum 40; allowed: a sum of exactly 100"),
         ({"legs": settings(("-100", "100", "1")).legs}, "group.legs[0].gap_pct is -100"),
@@ -107,3 +123,82 @@ def test_settings_that_make_no_sense_are_refused_by_key(changes: dict[str, Any],
     with pytest.raises(InputError) as refused:
         check_settings(GroupSettings(**fields))
     assert str(refused.value).startswith(named)
+
+
+def pyramiding(kind: Any = "spot", **changes: Any) -> Story:
+    story = given(DECIDER)
+    story.when(CreateBot("dca", "main", kind, "dca_signals", instrument(), settings(**changes)))
+    story.when(StartBot("dca"))
+    return story
+
+
+def test_a_signal_on_the_same_side_is_a_pyramid_up_to_the_limit() -> None:
+    story = pyramiding(max_pyramids=2)
+    signal(story, "buy")
+    event = signal(story, "buy", price="98")
+    assert isinstance(event, PyramidTaken)
+    assert (event.group, event.entry) == (1, Decimal(98))
+    assert refusal(signal(story, "buy")) == "GROUP_LIVE"
+
+
+def test_a_signal_against_the_group_closes_it() -> None:
+    story = pyramiding("margin")
+    signal(story, "buy")
+    assert kinds(story.when(against())) == ["ExitWanted", "ExitTaken"]
+    assert kinds(story.when(ReleaseGroup("dca", 1))) == ["GroupReleased"]
+
+
+def test_and_turns_the_other_way_where_that_is_wanted() -> None:
+    story = pyramiding("margin", reverse=True)
+    signal(story, "buy")
+    assert kinds(story.when(against())) == ["ExitWanted", "ExitTaken", "ReverseTaken"]
+    _, asks = story.when(ReleaseGroup("dca", 1))
+    assert isinstance(asks, EntryWanted)
+    assert (asks.direction, asks.price, asks.number) == ("short", Decimal(101), 2)
+
+
+def against() -> ActOnSignal:
+    return ActOnSignal("dca", "signals", 2, "sell", Decimal(101), None)
+
+
+def aim(number: int, target: str) -> ActOnSignal:
+    return ActOnSignal("dca", "signals", number, "target", Decimal(100), None, "", Decimal(target))
+
+
+def test_a_target_position_enters_with_its_own_size() -> None:
+    event = let_in(pyramiding(), aim(1, "2.5009"))
+    assert isinstance(event, EntryTaken)
+    assert event.quantity == 2500  # of 2.5009, floored to the step
+
+
+def test_a_target_position_of_nothing_is_an_exit_and_of_more_moves_the_group() -> None:
+    story = pyramiding()
+    let_in(story, aim(1, "2.5"))
+    (moves,) = story.when(aim(2, "4"))
+    assert isinstance(moves, AimTaken)
+    assert (moves.group, moves.size) == (1, 4000)
+    assert kinds(story.when(aim(3, "0"))) == ["ExitWanted", "ExitTaken"]
+
+
+def test_a_target_position_on_the_other_side_turns() -> None:
+    story = pyramiding("margin")
+    let_in(story, aim(1, "2.5"))
+    assert kinds(story.when(aim(2, "-1"))) == ["ExitWanted", "ExitTaken", "ReverseTaken"]
+    _, asks = story.when(ReleaseGroup("dca", 1))
+    assert isinstance(asks, EntryWanted)
+    (entry,) = story.when(TakeEntry("dca", "signals", 2, "short", Decimal(100)))
+    assert isinstance(entry, EntryTaken)
+    assert (entry.direction, entry.quantity) == ("short", 1000)
+
+
+def test_a_short_target_is_refused_on_a_spot_account() -> None:
+    assert refusal(let_in(pyramiding(), aim(1, "-1"))) == "SHORT_ON_SPOT"
+
+
+def test_what_the_pool_lets_in_too_late_is_dropped() -> None:
+    story = pyramiding()
+    story.when(ActOnSignal("dca", "signals", 1, "buy", Decimal(100), None))
+    story.when(PauseBot("dca"))
+    (dropped,) = story.when(TakeEntry("dca", "signals", 1, "long", Decimal(100)))
+    assert isinstance(dropped, EntryDropped)
+    assert dropped.code == "BOT_NOT_RUNNING"

@@ -19,7 +19,11 @@ from domain.bot.commands import (
 )
 from domain.bot.decider import DECIDER
 from domain.bot.events import AlertRefused, CloseTaken, CommandRefused, EntryTaken
-from tests.spec import Story, given, instrument, kinds, settings
+from domain.engine import Core
+from domain.ports import Input, Moment
+from domain.position_group.events import GroupOpened
+from domain.values import Time
+from tests.spec import Story, given, instrument, kinds, let_in, settings
 
 COMMANDS: dict[str, Any] = {
     "start": StartBot("dca"), "pause": PauseBot("dca"), "resume": ResumeBot("dca"), "stop": StopBot("dca"),
@@ -43,8 +47,7 @@ def bot(status: str = "running") -> Story:
 
 
 def signal(story: Story, action: Any = "buy") -> Any:
-    (event,) = story.when(ActOnSignal("dca", "signals", 1, action, Decimal(100), None))
-    return event
+    return let_in(story, ActOnSignal("dca", "signals", 1, action, Decimal(100), None))
 
 
 @pytest.mark.parametrize("status", list(ALLOWED))
@@ -109,7 +112,48 @@ def test_a_bot_with_a_live_group_cannot_be_deleted_but_can_be_told_to_close_it()
     assert event.group == 1
     story.when(ReleaseGroup("dca", 1))
     assert kinds(story.when(DeleteBot("dca"))) == ["BotDeleted"]
-    assert DECIDER.closed(story.state)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [*COMMANDS.values(), ConfigureBot("dca", settings()), CloseGroup("dca"), ReleaseGroup("dca", 0),
+     ActOnSignal("dca", "signals", 1, "buy", Decimal(100), None)],
+    ids=lambda command: type(command).__name__,
+)  # fmt: skip
+def test_nobody_answers_for_a_deleted_bot(command: Any) -> None:
+    story = bot("stopped")
+    story.when(DeleteBot("dca"))
+    assert story.when(command) == ()
+
+
+def test_a_name_used_again_counts_groups_on() -> None:
+    """Bot and group name one group for good, whatever is restored from the log in between."""
+    core, log = Core(), []
+
+    def step(command: Any) -> list[str]:
+        records, _ = core.step([Moment(Time(0), (Input("test", command),))])
+        log.extend(records)
+        return [type(event).__name__ for record in records for event in record.events]
+
+    for account in ("first", "second", "third"):
+        create = CreateBot("dca", account, "spot", "dca_signals", instrument(), settings())
+        assert step(create) == ["BotCreated"]
+        assert core.state("bot", "dca").status == "created"
+        step(StartBot("dca"))
+        assert step(ActOnSignal("dca", "tv", 1, "buy", Decimal(100), None))[-3:] == [
+            "EntryTaken",
+            "GroupOpened",
+            "SlotAssigned",
+        ]
+        live = core.state("bot", "dca").live
+        assert [step(command) for command in (ReleaseGroup("dca", live), StopBot("dca"), DeleteBot("dca"))] == [
+            ["GroupReleased", "SlotReleased"], ["BotStopped"], ["BotDeleted"],
+        ]  # fmt: skip
+        core = Core()
+        for record in log:
+            core.restore(record)
+    opened = [event for record in log for event in record.events if isinstance(event, GroupOpened)]
+    assert [(event.account, event.group) for event in opened] == [("first", 1), ("second", 2), ("third", 3)]
 
 
 def test_without_a_live_group_there_is_nothing_to_close() -> None:

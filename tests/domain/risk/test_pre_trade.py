@@ -64,6 +64,17 @@ def test_what_cannot_be_afforded_with_its_fee_is_denied(cash: str, kind: str, ex
     assert verdict(opened_account(cash=cash), type=kind) == expected
 
 
+@pytest.mark.parametrize(("cash", "expected"), [("99.99999999", "BALANCE_INSUFFICIENT"), ("100", "passed")])
+def test_a_fee_in_the_base_asset_holds_back_no_cash(cash: str, expected: str) -> None:
+    listed = instrument(fee_asset="base")
+    size = 10**listed.size_scale
+    assert verdict(opened_account(cash=cash, listed=listed), type="market", quantity=size) == expected
+    short = opened_account(cash=cash, listed=listed, kind="margin")
+    assert verdict(short, type="market", side="sell", quantity=size) == "BALANCE_INSUFFICIENT", (
+        "a sale has its fee in cash"
+    )
+
+
 def test_open_orders_hold_cash_back() -> None:
     account = opened_account(cash="200.04")
     assert [verdict(account) for _ in range(3)] == ["passed", "passed", "BALANCE_INSUFFICIENT"]

@@ -9,7 +9,8 @@ from hypothesis import given as hypothesis_given
 from hypothesis import strategies as st
 
 from domain.message import Event
-from domain.signal.alert import MalformedAlertError, parse_alert, plain_symbol
+from domain.signal.alert import parse_alert, plain_symbol
+from domain.signal.body import MalformedAlertError
 from domain.signal.commands import OpenSource, ReceiveAlert
 from domain.signal.decider import DECIDER
 from domain.signal.events import AlertReceived, SignalAccepted, SignalDuplicated, SignalMalformed, SignalRefused

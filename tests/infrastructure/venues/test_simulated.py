@@ -4,11 +4,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from domain.account.commands import AcceptReported, CancelRejectReported, CancelReported, FillReported, RejectReported
+from domain.account.state import Order
 from domain.message import Fact
 from domain.ports import CancelOrder, QueryOrder, SubmitOrder
-from domain.values import Time
+from domain.values import Price, Quantity, Time
 from infrastructure.venues.simulated import ENDED_KEPT, SimulatedVenue, Terms, Wallet
 from tests.spec import BTC, instrument
 
@@ -223,3 +226,130 @@ def test_on_trades_market_orders_and_stops_fill_at_the_print() -> None:
     send(market, 2, "sell", "stop", stop=9900)
     assert trade(market, 9950, 1) == [(1, 9950, 1000, "taker")]
     assert trade(market, 9890, 1) == [(2, 9890, 1000, "taker")]
+
+
+# --- brackets: a stop that fills cancels what else only reduces ------------------------------------------------------
+
+
+def bracketed(position: int = 1000, **more: Any) -> SimulatedVenue:
+    """A long position with a stop at 98.00 and two targets of halves at 101.00 and 102.00."""
+    market = venue(position=position, **more)
+    send(market, 1, "sell", "stop", stop=9800, reduce_only=True, bracket="dca/1")
+    send(market, 2, "sell", limit=10100, quantity=500, reduce_only=True, bracket="dca/1")
+    send(market, 3, "sell", limit=10200, quantity=500, reduce_only=True, bracket="dca/1")
+    return market
+
+
+def said(reports: list[Fact]) -> list[tuple[Any, ...]]:
+    return [
+        (r.order, r.price, r.quantity) if isinstance(r, FillReported) else (r.order, r.filled, r.reason)  # type: ignore[attr-defined]
+        for r in reports
+    ]
+
+
+def test_a_candle_that_meets_stop_and_targets_sells_once_at_the_stop() -> None:
+    market = bracketed()
+    reports = market.candle(Time(7), 10000, 10300, 9700)
+    assert said(reports) == [(1, 9800, 1000), (2, 0, "bracket"), (3, 0, "bracket")]
+    assert market.position == 0
+    assert candle(market, 10000, 10300, 9700) == []
+    assert market.bounds() == venue().bounds()
+
+
+def test_a_candle_that_meets_no_stop_fills_the_targets_and_leaves_the_stop_what_is_left() -> None:
+    market = bracketed()
+    assert candle(market, 10000, 10150, 9900) == [(2, 10100, 500, "maker")]
+    reports = market.candle(Time(7), 10000, 10000, 9700)
+    assert said(reports) == [(1, 9800, 500), (1, 500, "nothing left to reduce"), (3, 0, "bracket")]
+    assert market.position == 0
+
+
+def test_only_its_own_bracket_and_only_what_reduces_is_cancelled() -> None:
+    market = bracketed(position=5000)
+    send(market, 4, "sell", limit=10300, reduce_only=True, bracket="dca/2")
+    send(market, 5, "buy", limit=9000, bracket="dca/1")
+    send(market, 6, "sell", limit=10300, reduce_only=True)
+    assert [order for order, *_ in said(market.candle(Time(7), 9900, 9950, 9800))] == [1, 2, 3]
+    assert [order for order, *_ in candle(market, 9900, 10400, 8900)] == [4, 6, 5]
+
+
+def test_two_stops_of_one_bracket_fill_once() -> None:
+    market = venue(position=2000)
+    send(market, 1, "sell", "stop", stop=9800, reduce_only=True, bracket="dca/1")
+    send(market, 2, "sell", "stop", stop=9700, reduce_only=True, bracket="dca/1")
+    assert said(market.candle(Time(7), 9900, 9950, 9600)) == [(1, 9800, 1000), (2, 0, "bracket")]
+    assert market.position == 1000
+
+
+def test_a_target_that_fills_cancels_nothing() -> None:
+    market = bracketed()
+    candle(market, 10000, 10100, 9900)
+    assert [type(report) for report in market.cancel(CancelOrder("main", 1, BTC))] == [CancelReported]
+
+
+def test_a_short_is_bracketed_the_other_way_round() -> None:
+    market = venue(position=-1000, kind="margin")
+    send(market, 1, "buy", "stop", stop=10200, reduce_only=True, bracket="dca/1")
+    send(market, 2, "buy", limit=9900, reduce_only=True, bracket="dca/1")
+    assert said(market.candle(Time(7), 10000, 10300, 9800)) == [(1, 10200, 1000), (2, 0, "bracket")]
+    assert market.position == 0
+
+
+def test_on_trades_a_stop_that_fills_cancels_the_targets_too() -> None:
+    market = bracketed()
+    assert said(market.trade(Time(7), 9790, 10)) == [(1, 9790, 1000), (2, 0, "bracket"), (3, 0, "bracket")]
+    assert market.trade(Time(7), 10300, 10_000) == []
+
+
+def test_a_stop_limit_that_has_only_triggered_cancels_nothing_yet() -> None:
+    market = venue(position=1000)
+    send(market, 1, "sell", "stop_limit", stop=9800, limit=9750, reduce_only=True, bracket="dca/1")
+    send(market, 2, "sell", limit=10100, reduce_only=True, bracket="dca/1")
+    assert len(market.candle(Time(7), 9900, 9900, 9800)) == 1
+    assert said(market.candle(Time(7), 9700, 9800, 9700)) == [(1, 9750, 1000), (2, 0, "bracket")]
+
+
+def test_a_reduce_only_stop_never_takes_more_than_the_position() -> None:
+    market = venue(position=300)
+    send(market, 1, "sell", "stop", stop=9800, reduce_only=True, bracket="dca/1")
+    assert said(market.candle(Time(7), 9700, 9800, 9700)) == [(1, 9700, 300), (1, 300, "nothing left to reduce")]
+    assert market.position == 0
+
+
+def test_what_is_restored_is_in_its_bracket_again() -> None:
+    market = venue(position=1000)
+    stop = Order(1, "dca", 3, 0, "stop", BTC, "sell", "stop", Quantity(1000), None, Price(9800), reduce_only=True)
+    target = Order(2, "dca", 3, 1, "target", BTC, "sell", "limit", Quantity(500), Price(10100), None, reduce_only=True)
+    for order in (stop, target):
+        market.restore(order)
+    send(market, 3, "sell", limit=10200, quantity=500, reduce_only=True, bracket=stop.bracket)
+    reports = market.candle(Time(7), 10000, 10300, 9700)
+    assert said(reports) == [(1, 9800, 1000), (2, 0, "bracket"), (3, 0, "bracket")]
+
+
+@given(
+    st.integers(1, 3000),
+    st.lists(st.tuples(st.booleans(), st.integers(9500, 10500), st.integers(1, 1500)), max_size=6),
+    st.lists(st.tuples(st.integers(9300, 10700), st.integers(0, 300), st.integers(0, 300)), min_size=1, max_size=6),
+    st.booleans(),
+)
+def test_law_a_bracket_never_takes_more_than_the_position(
+    position: int, orders: list[tuple[bool, int, int]], prices: list[tuple[int, int, int]], on_trades: Any
+) -> None:
+    market = venue(position=position)
+    for number, (is_stop, price, quantity) in enumerate(orders, 1):
+        kind, level = ("stop", {"stop": price}) if is_stop else ("limit", {"limit": price})
+        send(market, number, "sell", kind, quantity, reduce_only=True, bracket="dca/1", **level)
+    stops = {number for number, (is_stop, *_) in enumerate(orders, 1) if is_stop}
+    sold, stopped = 0, False
+    for price, up, down in prices:
+        if on_trades:
+            reports = market.trade(Time(7), price, up + 1)
+        else:
+            reports = market.candle(Time(7), price, price + up, price - down)
+        for order, _, quantity, _ in fills(reports):
+            assert not stopped, "what is left after a stop"
+            sold += quantity
+            stopped = order in stops
+    assert sold <= position
+    assert market.position == position - sold

@@ -12,6 +12,7 @@ from domain.ports import ClockStarted, DeadlineReached, Input, Interest, Mark, M
 from domain.signal.commands import DeliverAlert
 from domain.signal.events import SignalAccepted
 from domain.values import Time, time_text
+from infrastructure.venues.lane import Lane
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
 from replay.backtest import Setup, backtest
@@ -111,7 +112,8 @@ def test_a_gap_in_the_tape_is_no_candle_and_does_not_stop_the_days() -> None:
 
 def test_moments_come_in_the_order_of_candle_v1() -> None:
     tape = tape_of([FLAT, FLAT])
-    market = SimulatedMarket(BTC, tape, venue_of(instrument(), FREE, 0), [], [alert(0), alert(1), alert(9)])
+    lane = Lane(BTC, tape, venue_of(instrument(), FREE, 0))
+    market = SimulatedMarket([lane], [], [alert(0), alert(1), alert(9)])
     interest = Interest(deadline=Time(START + MINUTE))
     seen: list[str] = []
     while (moments := market.next(interest)) is not None:

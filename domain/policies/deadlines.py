@@ -1,0 +1,41 @@
+"""What is due later: events that ask for a command at a time to come."""
+
+from collections.abc import Iterator, Mapping
+
+from domain.account.events import RiskLimitsSet, SessionStarted
+from domain.decider import Deadline
+from domain.execution_pool.events import QueuedSignalReplaced, SignalQueued
+from domain.message import Command, Event
+from domain.policies.flatten_halted import review_at_events, review_at_the_end
+from domain.policies.queue_signal import expire_signal
+from domain.position_group.commands import ExpireGroup, ExpireLegs
+from domain.position_group.events import GroupOpened, PyramidAdded
+from domain.values import Time
+
+
+def end_group(event: GroupOpened, at: Time) -> Iterator[tuple[Time, Command]]:
+    """A group's legs expire, then the group itself."""
+    ends = event.ends
+    if ends is None:
+        return
+    if ends.leg_expiry_us is not None:
+        legs = tuple(leg.index for leg in event.legs)
+        yield Time(at + ends.leg_expiry_us), ExpireLegs(event.bot, event.group, legs)
+    if ends.time_limit_us is not None:
+        yield Time(at + ends.time_limit_us), ExpireGroup(event.bot, event.group)
+
+
+def end_pyramid(event: PyramidAdded, at: Time) -> Iterator[tuple[Time, Command]]:
+    if event.leg_expiry_us is not None:
+        legs = tuple(leg.index for leg in event.legs)
+        yield Time(at + event.leg_expiry_us), ExpireLegs(event.bot, event.group, legs)
+
+
+DEADLINES: Mapping[type[Event], Deadline] = {
+    GroupOpened: end_group,
+    PyramidAdded: end_pyramid,
+    SignalQueued: expire_signal,
+    QueuedSignalReplaced: expire_signal,
+    RiskLimitsSet: review_at_events,
+    SessionStarted: review_at_the_end,
+}

@@ -1,0 +1,113 @@
+"""What wakes the core beside its input: commands that are due at a time, prices that position groups wait for."""
+
+from heapq import heappop, heappush
+
+from msgspec import Struct
+
+from domain.message import Command, EventId
+from domain.ports import FOREVER, Mark
+from domain.values import LARGEST, InstrumentId, Time
+
+GroupKey = tuple[str, int]
+NOWHERE = (-LARGEST, LARGEST)
+"""The bounds of an instrument that nobody watches."""
+
+
+class Watch(Struct, frozen=True):
+    """Prices at which a group wants to look: a candle's low at or below the first, its high at or above the second.
+
+    They come from the levels that follow, 0 where there is none: the hybrid target, a close that is better than the best,
+    and how far the price may leave the entries behind.
+    """
+
+    instrument: InstrumentId
+    below: int
+    above: int
+    target: int = 0
+    best: int = 0
+    away: int = 0
+
+    def reached(self, mark: Mark) -> bool:
+        """Whether the market has been there; a mark without low and high is a price alone."""
+        low = mark.price if mark.low is None else mark.low
+        high = mark.price if mark.high is None else mark.high
+        return low <= self.below or high >= self.above
+
+
+class Timers:
+    """Commands by the time at which they are due; of one time, in the order in which they were set."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[Time, int, Command, EventId]] = []
+        self._set = 0
+
+    @property
+    def next(self) -> Time:
+        """When the next one is due."""
+        return self._heap[0][0] if self._heap else FOREVER
+
+    def put(self, at: Time, command: Command, cause: EventId) -> None:
+        self._set += 1
+        heappush(self._heap, (at, self._set, command, cause))
+
+    def take(self, until: Time) -> list[tuple[Command, EventId]]:
+        """Those that are due, which are forgotten."""
+        due: list[tuple[Command, EventId]] = []
+        while self._heap and self._heap[0][0] <= until:
+            _, _, command, cause = heappop(self._heap)
+            due.append((command, cause))
+        return due
+
+
+class Rounds:
+    """Commands that come again and again, at every full multiple of a period: nothing has to be remembered of the last."""
+
+    def __init__(self) -> None:
+        self._rounds: dict[object, tuple[int, Command]] = {}
+
+    def put(self, key: object, wanted: tuple[int, Command] | None) -> None:
+        """From now on this comes, or nothing."""
+        if wanted is None:
+            self._rounds.pop(key, None)
+        else:
+            self._rounds[key] = wanted
+
+    def next(self, at: Time) -> Time:
+        """When the first is due after a time."""
+        return min((Time(at - at % period + period) for period, _ in self._rounds.values()), default=FOREVER)
+
+    def due(self, at: Time) -> list[Command]:
+        """Those of which a period is full, in the order in which they were first wanted."""
+        return [command for period, command in self._rounds.values() if at % period == 0]
+
+
+class Watches:
+    """Who waits for which prices of an instrument, and the bounds of all of them in `watched`."""
+
+    def __init__(self, watched: dict[InstrumentId, tuple[int, int]]) -> None:
+        self._watched = watched
+        self._watches: dict[InstrumentId, dict[GroupKey, Watch]] = {}
+
+    def put(self, key: GroupKey, instrument: InstrumentId, watch: Watch | None) -> None:
+        """From now on this is what the owner waits for, or nothing."""
+        watches = self._watches.setdefault(instrument, {})
+        if watches.get(key) == watch:
+            return
+        if watch is None:
+            del watches[key]
+        else:
+            watches[key] = watch
+        if watches:
+            self._watched[instrument] = (
+                max(each.below for each in watches.values()),
+                min(each.above for each in watches.values()),
+            )
+        else:
+            del self._watched[instrument]
+
+    def reached(self, mark: Mark) -> list[tuple[GroupKey, Watch]]:
+        """Who must look now, in the order in which they began to wait."""
+        bounds = self._watched.get(mark.instrument)
+        if bounds is None or not Watch(mark.instrument, *bounds).reached(mark):
+            return []
+        return [(key, watch) for key, watch in self._watches[mark.instrument].items() if watch.reached(mark)]

@@ -1,0 +1,121 @@
+"""One instrument of a simulated market: its tape, its book at the venue, and how far both are."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+
+from domain.message import Fact
+from domain.ports import FOREVER, CancelOrder, Effect, Mark
+from domain.values import InstrumentId, Price, Time
+from infrastructure.market_data.tape import Tape
+from infrastructure.venues.simulated import NOWHERE_ABOVE, NOWHERE_BELOW, SimulatedVenue, carry_out
+
+Bounds = tuple[int, int]
+
+
+class Lane:
+    """A tape in the instrument's quanta and its book. `passed` counts the candles that are over.
+
+    `met` is the next candle that matters and `due` its end, FOREVER where none is known. A candle ends an interval after
+    it opened, and none of a tape opens before the one before it has ended.
+    """
+
+    def __init__(self, instrument: InstrumentId, tape: Tape, venue: SimulatedVenue) -> None:
+        self.instrument = instrument
+        self.tape = tape
+        self.times = tape.open_times
+        self.passed = 0
+        self.met = 0
+        self.due = FOREVER
+        self._venue = venue
+        self._interval = max(1, tape.interval)
+        self._cancels: list[CancelOrder] = []
+        self._told = 0
+        self._bounds: Bounds = (NOWHERE_BELOW, NOWHERE_ABOVE)
+        self._clear = 0
+
+    def opening_from(self, at: int) -> int:
+        """The first candle to come that opens at a time or after it; how many there are where none does."""
+        return bisect_left(self.times, at, self.passed)
+
+    def open_time(self, index: int) -> int:
+        """When a candle opens, FOREVER past the last."""
+        return self.times[index] if index < len(self.times) else FOREVER
+
+    def end_of(self, index: int) -> Time:
+        """When a candle is over."""
+        return Time(self.times[index] + self._interval)
+
+    def ended_by(self, at: int) -> int:
+        """How many candles are over at a time that is not before those that have passed."""
+        return bisect_right(self.times, at - self._interval, self.passed)
+
+    def look_ahead(self, stop: int, soonest: Time, watched: Bounds | None) -> None:
+        """Find the first candle before `stop`, over by `soonest`, that matters.
+
+        It meets an order or a watched price, or a cancel waits for its end.
+        """
+        self.due = FOREVER
+        if self.passed >= stop:
+            return
+        index = self.passed if self._cancels else self._scan(stop, soonest, watched)
+        if index < stop:
+            self.met, self.due = index, self.end_of(index)
+
+    def look_at_next(self, stop: int) -> None:
+        """The next candle matters, whatever it meets."""
+        self.met, self.due = self.passed, self.end_of(self.passed) if self.passed < stop else FOREVER
+
+    def _scan(self, stop: int, soonest: Time, watched: Bounds | None) -> int:
+        """The index it looks for, or `stop`; what was looked through for the same prices is not looked at again."""
+        bounds = self._venue.bounds()
+        if watched is not None:
+            bounds = max(bounds[0], watched[0]), min(bounds[1], watched[1])
+        below, above = bounds
+        if below == NOWHERE_BELOW and above == NOWHERE_ABOVE:
+            return stop
+        nearer = stop if soonest is FOREVER else min(stop, self.ended_by(soonest))
+        start = self.passed
+        if bounds == self._bounds:
+            start = max(start, self._clear)
+        else:
+            self._bounds = bounds
+        lows, highs = self.tape.lows, self.tape.highs
+        for index in range(start, nearer):
+            if lows[index] <= below or highs[index] >= above:
+                self._clear = index
+                return index
+        self._clear = max(start, nearer)
+        return stop
+
+    def play(self) -> list[Fact]:
+        """All fills of the candle that was met, then the cancels that waited for its end."""
+        index, tape = self.met, self.tape
+        self.passed = index + 1
+        reports = self._venue.candle(Time(self.times[index]), tape.opens[index], tape.highs[index], tape.lows[index])
+        if self._cancels:
+            for cancel in self._cancels:
+                reports += self._venue.cancel(cancel)
+            self._cancels = []
+        return reports
+
+    def carry_out(self, effect: Effect, now: Time) -> Sequence[Fact]:
+        """Carry out an effect. An order that comes inside a candle rests from the next; a cancel acts at its end."""
+        if type(effect) is CancelOrder and self.passed < len(self.times) and self.times[self.passed] < now:
+            self._cancels.append(effect)
+            return ()
+        self._venue.now = now
+        return carry_out(self._venue, effect)
+
+    def reaches(self, watched: Bounds) -> bool:
+        """Whether the last candle that passed went to a watched price."""
+        return self.tape.lows[self.passed - 1] <= watched[0] or self.tape.highs[self.passed - 1] >= watched[1]
+
+    def mark(self, *, whole: bool) -> Mark | None:
+        """The last close, `whole` with its candle's low and high; None where it has been told."""
+        if self._told == self.passed:
+            return None
+        self._told = self.passed
+        last, tape = self.passed - 1, self.tape
+        if whole:
+            return Mark(self.instrument, Price(tape.closes[last]), Price(tape.lows[last]), Price(tape.highs[last]))
+        return Mark(self.instrument, Price(tape.closes[last]))
