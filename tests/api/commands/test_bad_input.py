@@ -110,7 +110,7 @@ FAULTS = [
     config("capital is enormous", '"1000"', '"1e400"', "group.capital"),
     config("entry is no entry", '"market"', '"stop"', "group.entry", "'stop'", "market, limit"),
     config("when_flat is neither", '"keep"', '"sell"', "group.when_flat", "'sell'", "keep, cancel"),
-    config("two pyramids", "max_pyramids = 1", "max_pyramids = 2", "group.max_pyramids is 2", "1"),
+    config("no pyramids", "max_pyramids = 1", "max_pyramids = 0", "group.max_pyramids is 0", "1 to 100"),
     config("a half pyramid", "max_pyramids = 1", "max_pyramids = 1.0", "group.max_pyramids", "a whole number"),
     config("gap of -100 %", '"-0.3"', '"-100"', "legs[1].gap_pct is -100", "above -100"),
     config("gap is not finite", '"-0.3"', "nan", "legs[1].gap_pct is NaN"),

@@ -348,6 +348,12 @@ def test_a_loser_whose_closing_order_fails_is_kept_and_waits_again() -> None:
     assert (chosen.parts, chosen.needed, exits.needed) == ((), 0, 0)
 
 
+def test_while_the_loser_closes_what_others_close_is_their_own() -> None:
+    desk = paid()
+    assert desk.fills("WIN", 1000, 11000) == ()
+    assert desk.fails("WIN", 1) == ()
+
+
 def test_a_loser_that_closed_in_part_needs_the_rest_only() -> None:
     desk = paid()
     desk.fills("LOSS", 400, 8900, remaining=600)  # 4.40 lost: 5.60 of what was paid are left for a loss of 6

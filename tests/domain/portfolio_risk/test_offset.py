@@ -131,6 +131,7 @@ def test_settings_at_their_bounds_are_taken(changes: dict[str, Any]) -> None:
 def test_groups_from_before_count_from_the_configuration_and_as_full() -> None:
     desk = Desk(configured=False)
     desk.opens("LOSS", 1000, 10000, 9000, pyramids=2)
+    assert desk.past == []
     happened = desk.when(c.ConfigureOffset("main", OffsetSettings()))
     assert happened[1:] == (e.GroupWatched("main", "LOSS", 1, START, START, 2),)  # type: ignore[arg-type]
     assert kinds(desk.when(c.ConfigureOffset("main", OffsetSettings(evaluate_seconds=1)))) == ["OffsetConfigured"]
@@ -206,6 +207,12 @@ def test_a_group_is_watched_from_its_opening_and_its_wait_starts_anew_with_each_
     assert more.max_pyramids == 4
     desk.passes(5)
     assert desk.when(c.WatchGroup("main", "LOSS", 1, 0))[0].max_pyramids == 4
+
+
+def test_a_group_of_which_only_a_pyramid_is_heard_is_full() -> None:
+    desk = Desk()
+    desk.opens("LOSS", 1000, 10000, most=0)
+    assert desk.past[-1].max_pyramids == 1  # type: ignore[attr-defined]
 
 
 def test_what_is_added_to_a_group_that_has_closed_is_not_watched() -> None:
