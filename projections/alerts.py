@@ -12,6 +12,7 @@ from domain.execution_pool.events import (
     SignalQueued,
     SignalRemoved,
 )
+from domain.position_group.events import PyramidRefused
 from domain.signal.events import (
     Action,
     AlertReceived,
@@ -110,6 +111,14 @@ def _entered(rows: Rows, context: Context, event: EntryTaken | PyramidTaken) -> 
     rows.put(structs.replace(alert, bot=event.bot, group=event.group, price=decimal_or_none(event.entry)))
 
 
+def _too_late(rows: Rows, context: Context, event: PyramidRefused) -> None:
+    """The group that it was taken for would not have it."""
+    _judge(rows, event.source, event.number, "refused", event.code, event.reason)
+    alert = rows.get(AlertRow, event.source, event.number)
+    if alert is not None:
+        rows.put(structs.replace(alert, group=None))
+
+
 def _exited(rows: Rows, context: Context, event: ExitTaken) -> None:
     alert = need(rows, AlertRow, event.source, event.number)
     rows.put(structs.replace(alert, bot=event.bot, group=event.group))
@@ -172,6 +181,7 @@ ALERTS = Projection(
         SignalRemoved: _removed,
         EntryTaken: _entered,
         PyramidTaken: _entered,
+        PyramidRefused: _too_late,
         AimTaken: _aimed,
         ExitTaken: _exited,
     },

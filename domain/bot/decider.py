@@ -146,6 +146,11 @@ def reverse_taken(state: BotState, event: e.ReverseTaken) -> BotState:
     return structs.replace(state, reverse=event)
 
 
+def exit_wanted(state: BotState, _event: e.ExitWanted) -> BotState:
+    """A signal that waits to reverse waits no longer."""
+    return state if state.reverse is None else structs.replace(state, reverse=None)
+
+
 def released(state: BotState, _event: e.GroupReleased) -> BotState:
     """The size that a reversing alert named is what the next entry aims at."""
     held, aim = state.reverse, None
@@ -190,7 +195,7 @@ DECIDER = Decider(
         e.PyramidTaken: pyramid_taken,
         e.AimTaken: aim_taken,
         e.ReverseTaken: reverse_taken,
-        e.ExitWanted: unchanged,
+        e.ExitWanted: exit_wanted,
         e.ExitTaken: unchanged,
         e.CloseTaken: unchanged,
         e.AlertRefused: unchanged,

@@ -28,11 +28,14 @@ def open_group(event: EntryTaken) -> tuple[Command, ...]:
 
 
 def add_pyramid(event: PyramidTaken) -> tuple[Command, ...]:
-    return (AddPyramid(event.bot, event.group, event.entry, event.settings),)
+    return (AddPyramid(event.bot, event.group, event.entry, event.settings, event.source, event.number),)
 
 
 def aim_group(event: AimTaken) -> tuple[Command, ...]:
-    return (AimGroup(event.bot, event.group, Quantity(abs(event.size)), event.entry),) if event.group else ()
+    if not event.group:
+        return ()
+    size = Quantity(abs(event.size))
+    return (AimGroup(event.bot, event.group, size, event.entry, event.source, event.number),)
 
 
 def exit_group(event: ExitTaken | CloseTaken) -> tuple[Command, ...]:

@@ -31,6 +31,8 @@ class AimGroup(Command, frozen=True, array_like=True):
     group: int
     size: Quantity
     entry: Decimal
+    source: str = ""
+    number: int = 0
 
 
 class AddPyramid(Command, frozen=True, array_like=True):
@@ -40,6 +42,8 @@ class AddPyramid(Command, frozen=True, array_like=True):
     group: int
     entry: Decimal
     settings: GroupSettings
+    source: str = ""
+    number: int = 0
 
 
 class ExitGroup(Command, frozen=True, array_like=True):

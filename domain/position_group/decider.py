@@ -56,7 +56,7 @@ def open_group(_state: GroupState | None, command: OpenGroup) -> Events:
 def aim_group(state: GroupState, command: AimGroup) -> Events:
     """The difference is traded: more by a further market leg, less by a reduction."""
     if state.status != "open" or state.closing or state.reducing:
-        return (e.PyramidRefused(state.bot, state.group, "GROUP_BUSY", f"status={state.status}"),)
+        return (_too_late(state, command),)
     missing = command.size - state.held - sum(leg.plan.quantity for leg in state.legs if leg.working)
     if missing < 0:
         return reduce_group(state, ReduceGroup(state.bot, state.group, Quantity(-missing), "target position"))
@@ -70,11 +70,17 @@ def aim_group(state: GroupState, command: AimGroup) -> Events:
 def add_pyramid(state: GroupState, command: AddPyramid) -> Events:
     """A further entry has legs of its own; it comes too late for a group that is on its way out."""
     if state.status != "open" or state.closing:
-        return (e.PyramidRefused(state.bot, state.group, "GROUP_EXITING", f"status={state.status}"),)
+        return (_too_late(state, command),)
     planned = plan_legs(command.settings, state.instrument, state.direction, command.entry)
     legs = tuple(structs.replace(leg, index=leg.index + len(state.legs)) for leg in planned)
     ends = ends_of(command.settings)
     return (_pyramid(state, command.entry, legs, None if ends is None else ends.leg_expiry_us),)
+
+
+def _too_late(state: GroupState, command: AddPyramid | AimGroup) -> e.PyramidRefused:
+    code = "GROUP_EXITING" if state.status != "open" or not state.reducing else "GROUP_REDUCING"
+    reason = f"status={state.status}"
+    return e.PyramidRefused(state.bot, state.group, code, reason, command.source, command.number)
 
 
 def _pyramid(state: GroupState, entry: Decimal, legs: tuple[e.Leg, ...], expiry: int | None) -> e.PyramidAdded:
@@ -130,7 +136,7 @@ def record_fill(state: GroupState, command: RecordFill) -> Events:
             command.bot, command.group, command.leg, name, command.price, command.received, command.cash,
             command.remaining, Quantity(state.held - command.received),
         )  # fmt: skip
-        return *_settled(state, target), *due(state)
+        return _reviewed(state, _settled(state, target))
     if command.role in {"aggregate", "stop"}:
         return _guard_filled(state, command)
     close = e.CloseFilled(
@@ -147,7 +153,7 @@ def _guard_filled(state: GroupState, command: RecordFill) -> Events:
         command.remaining, Quantity(state.held - command.received),
     )  # fmt: skip
     if role == "aggregate":
-        return *_settled(state, filled), *due(state)
+        return _reviewed(state, _settled(state, filled))
     if state.status != "open":
         return _settled(state, filled)
     out = e.ExitStarted(state.bot, state.group, state.account, state.instrument.id, command.price, "stop")
@@ -176,7 +182,7 @@ def _guard_ended(state: GroupState, command: RecordOrderEnd, reason: str) -> Eve
     guard = state.stop if role == "stop" else state.aggregate
     ended = e.GuardEnded(command.bot, command.group, role, state.instrument.id, command.remaining, reason)
     if state.status == "open" and guard is not None and guard.going:
-        return *_settled(state, ended), *due(state)
+        return _reviewed(state, _settled(state, ended))
     unprotected = role == "stop" and command.code and command.code not in SMALL
     if unprotected and state.status == "open" and state.held:
         last = Price(state.reference)
@@ -218,11 +224,15 @@ def _settled(state: GroupState, *happened: Event, resume: bool = False) -> Event
     return *happened, *_consequences(after)
 
 
+def _followed(state: GroupState, happened: Events) -> Events:
+    return _settled(state, *happened) if happened else ()
+
+
 def _consequences(state: GroupState) -> Events:
     if state.closing or state.targets_work or state.aggregate is not None:
         return ()
     if state.reducing:
-        return _close(state, state.reducing)
+        return _reduce(state)
     if state.entries_work or state.stop is not None:
         return ()
     if not state.held:
@@ -230,6 +240,23 @@ def _consequences(state: GroupState) -> Events:
     if state.status == "exiting" or state.held < state.instrument.step:
         return _close(state, state.held)
     return ()
+
+
+def _reviewed(state: GroupState, happened: Events) -> Events:
+    """What happened, and the look at the guards that it asks for where the group goes on."""
+    after = state
+    for event in happened:
+        after = _evolve(after, event)
+    return *happened, *due(after)
+
+
+def _reduce(state: GroupState) -> Events:
+    """Close the part; where a target was quicker than its cancel, there may be nothing left to close."""
+    if floor_to(min(state.reducing, state.held), state.instrument.step):
+        return _close(state, state.reducing)
+    dropped = e.ReductionDropped(state.bot, state.group, state.instrument.id, "nothing left to close")
+    after = _evolve(state, dropped)
+    return dropped, *_consequences(after)
 
 
 def _close(state: GroupState, wanted: int) -> Events:
@@ -277,11 +304,11 @@ DECIDER = Decider(
         RecordFill: record_fill,
         ReviewFlat: review_flat,
         RecordOrderEnd: record_order_end,
-        ReviewGuards: review_guards,
-        LookAtPrice: look_at_price,
+        LookAtPrice: lambda state, command: _followed(state, look_at_price(state, command)),
         ExpireLegs: expire_legs,
-        ExpireGroup: expire_group,
+        ExpireGroup: lambda state, command: _followed(state, expire_group(state, command)),
     },
+    timed={ReviewGuards: review_guards},
     folds=FOLDS,
     opens=frozenset({OpenGroup}),
     closed=lambda state: state.status == "closed",

@@ -68,12 +68,14 @@ class PyramidAdded(Event, frozen=True, array_like=True, tag="position_group.pyra
 
 
 class PyramidRefused(Event, frozen=True, array_like=True, tag="position_group.pyramid_refused.v1"):
-    """A further entry came too late."""
+    """A further entry came too late; `source` and `number` name its alert."""
 
     bot: str
     group: int
     code: str
     reason: str
+    source: str = ""
+    number: int = 0
 
 
 class LegFilled(Event, frozen=True, array_like=True, tag="position_group.leg_filled.v1"):
@@ -157,6 +159,15 @@ class ReductionStarted(Event, frozen=True, array_like=True, tag="position_group.
     account: str
     instrument: InstrumentId
     quantity: Quantity
+    reason: str
+
+
+class ReductionDropped(Event, frozen=True, array_like=True, tag="position_group.reduction_dropped.v1"):
+    """The part that was to be closed is no longer held."""
+
+    bot: str
+    group: int
+    instrument: InstrumentId
     reason: str
 
 

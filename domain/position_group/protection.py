@@ -8,7 +8,10 @@ ceil_tick(best close x (1 - trail/100)). A short mirrors. All of it moves at the
 from decimal import Decimal
 from typing import Literal
 
+from msgspec import structs
+
 from domain.bot.settings import GroupSettings
+from domain.decider import Now
 from domain.message import Event
 from domain.position_group import events as e
 from domain.position_group.commands import ExpireGroup, ExpireLegs, LookAtPrice, ReviewGuards
@@ -53,13 +56,23 @@ def due(state: GroupState) -> Events:
     return (e.ReviewDue(state.bot, state.group),) if state.status == "open" and guarded(state) else ()
 
 
-def review_guards(state: GroupState, _command: ReviewGuards) -> Events:
-    """Set what should work and does not; withdraw what works and should not, or not so."""
+def review_guards(state: GroupState, _command: ReviewGuards, now: Now) -> Events:
+    """Set what should work and does not; withdraw what works and should not, or not so.
+
+    The close of the candle that bought counts for the trailing stop.
+    """
     if state.status != "open" or state.closing or state.reducing:
         return ()
+    happened: list[Event] = []
+    close = now.marks.get(state.instrument.id)
+    if state.ends is not None and state.ends.trailing_stop_pct is not None and close is not None and state.held:
+        happened += _moved(state, close)
+    if happened:
+        state = structs.replace(state, best=close)
     if state.ends is not None and state.ends.take_profit == "aggregate" and _empty_with_entries(state):
-        return (e.EntriesAbandoned(state.bot, state.group, state.account),)
+        happened.append(e.EntriesAbandoned(state.bot, state.group, state.account))
     return (
+        *happened,
         *_bring("aggregate", state, state.aggregate, _aggregate(state)),
         *_bring("stop", state, state.stop, _stop(state)),
     )
@@ -74,9 +87,9 @@ def look_at_price(state: GroupState, command: LookAtPrice) -> Events:
     if watch.target and state.held and (far >= watch.target if long else far <= watch.target):
         return _exit(state, command.close, "aggregate target")
     happened: Events = ()
-    better = command.close > state.best if long else command.close < state.best
-    if watch.best and better and state.held:
-        happened = (e.BestMoved(state.bot, state.group, state.instrument.id, command.close), *due(state))
+    moved = _moved(state, command.close) if watch.best and state.held else ()
+    if moved:
+        happened = (*moved, *due(state))
     if watch.away and (far >= watch.away if long else far <= watch.away):
         happened += _give_up(state, tuple(leg.plan.index for leg in state.legs), "price ran away")
     return happened
@@ -109,6 +122,12 @@ def watch_of(state: GroupState) -> Watch | None:
         return None
     below, above = (NOWHERE[0], min(levels)) if sign > 0 else (max(levels), NOWHERE[1])
     return Watch(state.instrument.id, below, above, target, best, away)
+
+
+def _moved(state: GroupState, close: Price) -> Events:
+    """A close better than the best so far."""
+    better = close > state.best if state.direction == "long" else close < state.best
+    return (e.BestMoved(state.bot, state.group, state.instrument.id, close),) if better else ()
 
 
 def closing_side(state: GroupState) -> Side:

@@ -37,7 +37,7 @@ class GroupState(Struct, frozen=True):
     """A group. `held` is what its fills left it with, unsigned; `closing` says that a closing order works.
 
     `average` is the cost of what is held, without fees, as (sum of price x quantity, quantity): a fraction in price
-    quanta. `best` is the best close since the first entry (0 before it), `reducing` what is still to be closed of it at market
+    quanta. `best` is the best close since something is held (0 before the first entry), `reducing` what is still to be closed of it at market
     while the group goes on.
     """
 
@@ -111,7 +111,7 @@ def leg_filled(state: GroupState, event: e.LegFilled) -> GroupState:
         legs=_with(state, leg),
         held=state.held + event.received,
         average=blend(state.average, state.held, event.price, event.received),
-        best=state.best or event.price,
+        best=state.best if state.held else event.price,
         entered=True,
     )
 
@@ -185,6 +185,10 @@ def reduction_started(state: GroupState, event: e.ReductionStarted) -> GroupStat
     return structs.replace(state, reducing=event.quantity)
 
 
+def reduction_dropped(state: GroupState, _event: e.ReductionDropped) -> GroupState:
+    return structs.replace(state, reducing=0)
+
+
 def close_filled(state: GroupState, event: e.CloseFilled) -> GroupState:
     """What a reduction closes is taken from what the legs hold without a target, in their order."""
     held, closing = state.held - event.quantity, event.remaining > 0
@@ -250,6 +254,7 @@ FOLDS: Mapping[type[Event], Callable[[Any, Any], GroupState]] = {
     e.LegsExpired: unchanged,
     e.ReviewDue: unchanged,
     e.ReductionStarted: reduction_started,
+    e.ReductionDropped: reduction_dropped,
     e.GuardSet: guard_set,
     e.GuardWithdrawn: guard_withdrawn,
     e.GuardFilled: guard_filled,

@@ -246,6 +246,15 @@ def test_a_reduction_clears_the_targets_closes_a_part_and_covers_the_rest() -> N
     assert (target.quantity, story.state.held) == (2500, 2500)  # type: ignore[attr-defined]
 
 
+def test_a_target_quicker_than_its_cancel_leaves_nothing_to_reduce_and_entries_at_rest() -> None:
+    story = group()
+    filled(story, "entry", 4000, 10000)
+    story.when(ReduceGroup("dca", 1, 1500, "offset"))  # type: ignore[arg-type]
+    assert kinds(filled(story, "target", 4000, 10100)) == ["TargetFilled", "ReductionDropped"]
+    _, target = filled(story, "entry", 6030, 9950, leg=1)
+    assert target.quantity == 6030  # type: ignore[attr-defined]
+
+
 def test_an_exit_during_a_reduction_takes_the_rest_too() -> None:
     story = group()
     filled(story, "entry", 4000, 10000)
