@@ -131,9 +131,12 @@ def make_alert(chance: random.Random, number: int, candles: int) -> TimedAlert:
         "id": f"a{chance.randint(0, 2 * number)}",
         "time": time_text(at),
         "symbol": chance.choice(["BTCUSDT"] * 9 + ["ETHUSDT"]),
-        "action": chance.choice(["buy", "buy", "sell", "exit"]),
+        "action": chance.choice(["buy", "buy", "sell", "exit", "target"]),
         "price": chance.choice([None, "100", "99.987", "101.5", "NaN"]),
+        "position": chance.choice([None, "0", "1.5", "4.0009", "-2"]),
     }
+    if body["action"] != "target":
+        del body["position"]
     return TimedAlert(Time(at), "signals", json.dumps({key: value for key, value in body.items() if value}))
 
 

@@ -16,7 +16,7 @@ from infrastructure.venues.lane import Lane
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
 from replay.backtest import Setup, backtest
-from tests.domain.test_laws import LEGS, make_alert, random_walk
+from tests.domain.test_laws import ENDS, LEGS, make_alert, random_walk
 from tests.simulator import MINUTE, START, ListLedger, tape_of, venue_of
 from tests.spec import BTC, instrument
 from tests.spec import settings as group_settings
@@ -139,9 +139,10 @@ def _names(moment: Moment) -> list[str]:
     st.integers(0, 25),
     st.sampled_from(LEGS),
     st.sampled_from(["keep", "cancel"]),
+    ENDS,
 )
 def test_law_17_a_feed_that_skips_gives_the_same_log(
-    seed: int, candles: int, alerts: int, legs: Any, when_flat: Any
+    seed: int, candles: int, alerts: int, legs: Any, when_flat: Any, ends: dict[str, Any]
 ) -> None:
     chance = random.Random(seed)
     walk = random_walk(chance, candles)
@@ -151,7 +152,7 @@ def test_law_17_a_feed_that_skips_gives_the_same_log(
     logs = []
     asked = Setup(
         instrument(), Terms(Decimal("0.0002"), Decimal("0.001")), {"USDT": Decimal(100000)},
-        group_settings(*legs, when_flat=when_flat),
+        group_settings(*legs, when_flat=when_flat, max_pyramids=2, reverse=True, **ends),
     )  # fmt: skip
     for put_every_candle in (False, True):
         ledger = ListLedger()
