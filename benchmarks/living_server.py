@@ -79,19 +79,19 @@ class Line:
     async def __aexit__(self, *_: object) -> None:
         self._writer.close()
 
-    async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+    async def post(self, path: str, body: bytes, method: str = "POST") -> tuple[int, bytes]:
         """(status, body) of the answer."""
-        head = f"POST {path} HTTP/1.1\r\n{self._fixed}Content-Length: {len(body)}\r\n\r\n"
+        head = f"{method} {path} HTTP/1.1\r\n{self._fixed}Content-Length: {len(body)}\r\n\r\n"
         self._writer.write(head.encode() + body)
         answer = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         length = int(answer.partition(b"content-length: ")[2].partition(b"\r\n")[0])
         return int(answer[9:12]), await self._reader.readexactly(length)
 
-    async def ask(self, path: str, content: object = None) -> dict[str, Any]:
+    async def ask(self, path: str, content: object = None, method: str = "POST") -> dict[str, Any]:
         """The JSON answer to a command of the API, which must be a good one; waits where there are too many."""
         body = b"" if content is None else json.dumps(content).encode()
         while True:
-            status, answer = await self.post(V1 + path, body)
+            status, answer = await self.post(V1 + path, body, method)
             if status != 429:  # noqa: PLR2004
                 break
             await asyncio.sleep(0.5)

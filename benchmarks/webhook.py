@@ -74,10 +74,15 @@ async def deliver(port: int, path: str, bodies: Sequence[bytes], in_flight: int)
 
 async def _send(line: Line, path: str, waiting: Iterator[bytes], spent: Milliseconds) -> None:
     for body in waiting:
-        start = time.perf_counter()
-        status, answer = await line.post(path, body)
-        spent.append((time.perf_counter() - start) * 1000)
-        assert status == 200, (status, answer)  # noqa: PLR2004
+        spent.append(await timed(line, path, body))
+
+
+async def timed(line: Line, path: str, body: bytes) -> float:
+    """Milliseconds to the answer, which must be 200."""
+    start = time.perf_counter()
+    status, answer = await line.post(path, body)
+    assert status == 200, (status, answer)  # noqa: PLR2004
+    return (time.perf_counter() - start) * 1000
 
 
 def measure(server: Living, bare_port: int, bodies: Sequence[bytes], in_flight: int) -> dict[str, Milliseconds]:

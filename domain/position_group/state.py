@@ -111,7 +111,7 @@ def leg_filled(state: GroupState, event: e.LegFilled) -> GroupState:
         legs=_with(state, leg),
         held=state.held + event.received,
         average=blend(state.average, state.held, event.price, event.received),
-        best=state.best if state.held else event.price,
+        best=state.best if state.held > 0 else event.price,
         entered=True,
     )
 
@@ -224,7 +224,7 @@ def unchanged(state: GroupState, _event: Event) -> GroupState:
 def blend(average: tuple[int, int], held: int, price: int, quantity: int) -> tuple[int, int]:
     """The average of what is held once `quantity` at `price` has come to it; exact."""
     worth, count = average
-    if not held:
+    if held <= 0:  # nothing; or less, where a venue has sold twice what a race left behind
         return price * quantity, quantity
     if count == held:
         return worth + price * quantity, held + quantity

@@ -59,7 +59,8 @@ class Resting(Struct):
     `whole` is the cash that all of it locks, `locked` what the part that is left does; `marketable` says that it could
     have traded at once when it came. It is met by prices at or below `level` where it `falls`, else at or above it: buy
     limits and sell stops fall, and a market order falls from anywhere. `rank` is its place in a candle; no candle that
-    opened before `since` meets it. Of one `bracket`, a stop that fills cancels what else only reduces.
+    opened before `since` meets it. Of one `bracket`, a stop that fills cancels what else only reduces,
+    and what that has filled is `taken` from the stop.
     """
 
     order: int
@@ -77,6 +78,7 @@ class Resting(Struct):
     fills: tuple[Fact, ...] = ()
     trades: int = 0
     bracket: str = ""
+    taken: int = 0
     since: int = 0
     rank: int = 0
     level: int = NOWHERE_ABOVE
@@ -240,7 +242,7 @@ class SimulatedVenue:
     def _execute(self, resting: Resting, price: int, quantity: int, at: Time) -> list[Fact]:
         reports: list[Fact] = []
         if resting.reduce_only:
-            left = self.position if resting.side == "sell" else -self.position
+            left = min(self.position if resting.side == "sell" else -self.position, resting.left - resting.taken)
             if left <= 0:
                 return [self._end(resting, "nothing left to reduce")]
             quantity = min(quantity, left)
@@ -256,11 +258,19 @@ class SimulatedVenue:
         reports.append(fill)
         if not resting.left:
             self._forget(resting)
-        elif resting.reduce_only and self.position == 0:
+        elif resting.reduce_only and (self.position == 0 or resting.left <= resting.taken):
             reports.append(self._end(resting, "nothing left to reduce"))
         if resting.bracket and resting.type in _STOPS:
             reports += self._end_bracket(resting)
+        elif resting.bracket:
+            self._take_from_stops(resting.bracket, fill.quantity)
         return reports
+
+    def _take_from_stops(self, bracket: str, quantity: int) -> None:
+        """What a target has sold, the stop beside it must not sell again before its owner has heard of it."""
+        for other in self._working.values():
+            if other.bracket == bracket and other.type in _STOPS:
+                other.taken += quantity
 
     def _end_bracket(self, filled: Resting) -> list[Fact]:
         """One cancels the other: what else of its bracket only reduces is over, before a limit can be met."""

@@ -264,6 +264,15 @@ def test_a_candle_that_meets_no_stop_fills_the_targets_and_leaves_the_stop_what_
     assert market.position == 0
 
 
+def test_a_stop_does_not_sell_again_what_a_target_of_its_bracket_has_sold() -> None:
+    """Its owner may not have heard of the target yet, and the account may hold more than the group."""
+    market = bracketed(position=5000)
+    assert said(market.candle(Time(7), 10000, 10150, 10000)) == [(2, 10100, 500)]
+    reports = market.candle(Time(8), 9900, 9950, 9700)
+    assert said(reports) == [(1, 9800, 500), (1, 500, "nothing left to reduce"), (3, 0, "bracket")]
+    assert market.position == 4000
+
+
 def test_only_its_own_bracket_and_only_what_reduces_is_cancelled() -> None:
     market = bracketed(position=5000)
     send(market, 4, "sell", limit=10300, reduce_only=True, bracket="dca/2")
