@@ -57,7 +57,7 @@ def aim_group(state: GroupState, command: AimGroup) -> Events:
     """The difference is traded: more by a further market leg, less by a reduction."""
     if state.status != "open" or state.closing or state.reducing:
         return (_too_late(state, command),)
-    missing = command.size - state.held - sum(leg.plan.quantity for leg in state.legs if leg.working)
+    missing = command.size - state.held - sum(leg.remaining for leg in state.legs if leg.working)
     if missing < 0:
         return reduce_group(state, ReduceGroup(state.bot, state.group, Quantity(-missing), "target position"))
     if not missing:
@@ -173,7 +173,9 @@ def record_order_end(state: GroupState, command: RecordOrderEnd) -> Events:
     if command.code in SMALL and not state.reducing:
         return _settled(state, _dust(state, reason))
     failed = e.CloseFailed(command.bot, command.group, name, command.remaining, reason)
-    return _settled(state, failed, resume=state.reducing > 0)
+    if state.reducing:
+        return _settled(state, failed, resume=True)
+    return _reviewed(state, _settled(state, failed))  # it goes on, and not without its stop
 
 
 def _guard_ended(state: GroupState, command: RecordOrderEnd, reason: str) -> Events:

@@ -80,7 +80,7 @@ def review_guards(state: GroupState, _command: ReviewGuards, now: Now) -> Events
 
 def look_at_price(state: GroupState, command: LookAtPrice) -> Events:
     """The market has been where the group waited for it, by the levels that were in force when the candle began."""
-    if state.status != "open" or state.closing:
+    if not _may_exit(state):
         return ()
     watch, long = command.watch, state.direction == "long"
     far = command.high if long else command.low
@@ -100,7 +100,8 @@ def expire_legs(state: GroupState, command: ExpireLegs) -> Events:
 
 
 def expire_group(state: GroupState, _command: ExpireGroup) -> Events:
-    return () if state.status != "open" or state.closing else _exit(state, Price(state.reference), "time limit")
+    """It comes once, so it must not be lost on a part that is just being closed."""
+    return _exit(state, Price(state.reference), "time limit") if _may_exit(state) else ()
 
 
 def watch_of(state: GroupState) -> Watch | None:
@@ -192,6 +193,11 @@ def _give_up(state: GroupState, legs: tuple[int, ...], reason: Literal["expired"
     if not working or state.status != "open" or state.abandoned:
         return ()
     return (e.LegsExpired(state.bot, state.group, state.account, working, reason),)
+
+
+def _may_exit(state: GroupState) -> bool:
+    """Whether the group goes on: a close that works is that of a part."""
+    return state.status == "open" and (not state.closing or state.reducing > 0)
 
 
 def _exit(state: GroupState, reference: Price, reason: e.ExitReason) -> Events:

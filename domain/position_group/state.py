@@ -16,9 +16,13 @@ Status = Literal["open", "exiting", "closed"]
 
 
 class LegState(Struct, frozen=True):
-    """A leg. `uncovered` is what it received and no target covers, bought for `uncovered_worth` (price x quantity)."""
+    """A leg, of which `remaining` is still to fill while it works.
+
+    `uncovered` is what it received and no target covers, bought for `uncovered_worth` (price x quantity).
+    """
 
     plan: e.Leg
+    remaining: int
     working: bool = True
     targets: int = 0
     uncovered: int = 0
@@ -89,12 +93,12 @@ class GroupState(Struct, frozen=True):
 def opened(_state: GroupState | None, event: e.GroupOpened) -> GroupState:
     return GroupState(
         event.bot, event.group, event.account, event.direction, event.instrument,
-        tuple(LegState(leg) for leg in event.legs), event.when_flat, event.legs[0].price, ends=event.ends,
+        tuple(LegState(leg, leg.quantity) for leg in event.legs), event.when_flat, event.legs[0].price, ends=event.ends,
     )  # fmt: skip
 
 
 def pyramid_added(state: GroupState, event: e.PyramidAdded) -> GroupState:
-    legs = (*state.legs, *(LegState(leg) for leg in event.legs))
+    legs = (*state.legs, *(LegState(leg, leg.quantity) for leg in event.legs))
     return structs.replace(state, legs=legs, pyramids=event.pyramid, abandoned=False)
 
 
@@ -102,6 +106,7 @@ def leg_filled(state: GroupState, event: e.LegFilled) -> GroupState:
     leg = state.legs[event.leg]
     leg = structs.replace(
         leg,
+        remaining=event.remaining,
         working=event.remaining > 0,
         uncovered=leg.uncovered + event.received,
         uncovered_worth=leg.uncovered_worth + event.price * event.received,

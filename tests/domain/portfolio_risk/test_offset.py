@@ -23,7 +23,7 @@ from domain.values import Cash, Price, Quantity
 from tests.domain.portfolio_risk.desk import CENT, DOLLAR, MINUTE, START, Desk, listed, loser_of, only, parts, verdicts
 from tests.spec import instrument, kinds, settings
 
-WORKING = (LegState(Leg(0, "limit", Price(1), Quantity(1), None)),)
+WORKING = (LegState(Leg(0, "limit", Price(1), Quantity(1), None), 1),)
 
 
 def losing(**options: Any) -> Desk:

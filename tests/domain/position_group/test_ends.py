@@ -276,3 +276,29 @@ def test_a_target_position_trades_the_difference(size: int, what: str | None) ->
     if what == "PyramidAdded":
         (leg,) = happened[0].legs  # type: ignore[attr-defined]
         assert (leg.type, leg.quantity) == ("market", 1000)
+
+
+def test_a_leg_that_has_filled_in_part_counts_once_towards_a_target_position() -> None:
+    story = given(DECIDER)
+    story.when(OpenGroup("dca", 1, "main", "long", Decimal(100), instrument(), settings(), 4000))  # type: ignore[arg-type]
+    filled(story, "entry", 1000, 10000, remaining=3000)
+    assert story.when(AimGroup("dca", 1, 4000, Decimal(101))) == ()  # type: ignore[arg-type]
+
+
+def test_the_time_limit_is_not_lost_on_a_part_that_is_being_closed() -> None:
+    story = group(time_limit_minutes=60)
+    filled(story, "entry", 4000, 10000)
+    story.when(ReduceGroup("dca", 1, 1500, "offset"))  # type: ignore[arg-type]
+    ended(story, "target", 4000)
+    assert kinds(story.when(ExpireGroup("dca", 1))) == ["ExitStarted"]
+
+
+def test_a_close_that_failed_leaves_the_group_with_a_stop() -> None:
+    story = group(stop_loss_pct=Decimal(2))
+    filled(story, "entry", 4000, 10000)
+    story.when(ExitGroup("dca", 1, None))
+    ended(story, "entry", 6030, leg=1)
+    ended(story, "target", 4000)
+    assert kinds(ended(story, "close", 4000, code="INSUFFICIENT_BALANCE")) == ["CloseFailed", "ReviewDue"]
+    (stop,) = review(story)
+    assert guard(stop) == ("stop", "sell", 9800, 4000, "stop loss")
