@@ -43,11 +43,8 @@ from domain.position_group.decider import DECIDER as POSITION_GROUP
 from domain.position_group.protection import watch_of
 from domain.signal.commands import DeliverAlert, ReceiveAlert
 from domain.signal.decider import DECIDER as SIGNAL
-from domain.values import InstrumentId, Price, Time
+from domain.values import DAY, InstrumentId, Price, Time
 from domain.wakes import Rounds, Timers, Watches
-
-DAY = 86_400_000_000
-"""Microseconds: accounts are valued at the end of each UTC day."""
 
 DECIDERS = (ACCOUNT, BOT, EXECUTION_POOL, PORTFOLIO_RISK, POSITION_GROUP, SIGNAL)
 

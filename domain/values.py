@@ -29,6 +29,8 @@ InstrumentId = NewType("InstrumentId", str)
 Side = Literal["buy", "sell"]
 Direction = Literal["long", "short"]
 
+SECOND, MINUTE, DAY = 1_000_000, 60_000_000, 86_400_000_000
+"""Microseconds."""
 LARGEST = 2**63 - 1
 SCALE_MAX = 18
 POWERS = tuple(10**n for n in range(2 * SCALE_MAX + 1))

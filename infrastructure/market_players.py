@@ -11,12 +11,11 @@ from typing import Self
 
 from domain.errors import StoreError
 from domain.market import Candle
-from domain.values import InstrumentId, Price, Quantity, Time
+from domain.values import SECOND, InstrumentId, Price, Quantity, Time
 from infrastructure.inbox import Entry, Inbox, MarketCandle
 from infrastructure.market_data.random_walk import walk
 from infrastructure.market_data.tape import Tape
 
-SECOND = 1_000_000
 BATCH = 500
 """Candles that one put takes at most, where a tape plays faster than the inbox is written."""
 _log = logging.getLogger(__name__)

@@ -19,11 +19,8 @@ from domain.execution_pool.events import (
     SlotReleased,
     SlotReserved,
 )
-from domain.values import Direction
+from domain.values import MINUTE, Direction
 from projections.rows import Context, Projection, Row, Rows, need
-
-MINUTE = 60_000_000
-"""Microseconds."""
 
 QueuedStatus = Literal["waiting", "promoted", "replaced", "expired", "removed"]
 

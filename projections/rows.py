@@ -11,10 +11,8 @@ from msgspec import Struct
 
 from domain.errors import MissingError
 from domain.message import Event, Record
-from domain.values import Time
+from domain.values import DAY, Time
 
-DAY = 86_400_000_000
-"""Microseconds."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

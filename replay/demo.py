@@ -9,14 +9,13 @@ import numpy as np
 
 from domain.bot.settings import GroupSettings, LegSettings
 from domain.market import make_instrument
-from domain.values import Time, decimal_text, parse_time, time_text
+from domain.values import MINUTE, Time, decimal_text, parse_time, time_text
 from infrastructure.market_data.random_walk import walk
 from infrastructure.market_data.tape import COLUMNS, Tape, make_tape
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import TimedAlert
 from replay.backtest import SOURCE, Setup
 
-MINUTE = 60_000_000
 START = parse_time("2026-01-01T00:00:00Z")
 SYMBOL = "BTC/USDT"
 PRICE_SCALE = 2

@@ -13,11 +13,9 @@ from domain.decider import Decider, Now
 from domain.message import Command, Event
 from domain.risk import halts
 from domain.risk.pre_trade import judge
-from domain.values import LARGEST, Cash, Fee, Quantity
+from domain.values import LARGEST, SECOND, Cash, Fee, Quantity
 
 Events = tuple[Event, ...]
-SECOND = 1_000_000
-"""Microseconds."""
 
 
 def open_account(state: AccountState, command: c.OpenAccount) -> Events:

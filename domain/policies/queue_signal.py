@@ -8,10 +8,7 @@ from domain.decider import Reactions
 from domain.execution_pool.commands import ExpireSignal, RemoveOfBot, RemoveOnExit, RequestSlot
 from domain.execution_pool.events import QueuedSignalReplaced, SignalQueued, SlotExempted, SlotReserved
 from domain.message import Command
-from domain.values import Time
-
-MINUTE = 60_000_000
-"""Microseconds."""
+from domain.values import MINUTE, Time
 
 
 def request_slot(event: EntryWanted) -> tuple[Command, ...]:

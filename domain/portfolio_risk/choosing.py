@@ -18,13 +18,23 @@ from domain.portfolio_risk.events import Loser, Verdict, Winner
 from domain.portfolio_risk.settings import OffsetSettings
 from domain.portfolio_risk.state import GroupKey, Watched
 from domain.position_group.state import GroupState
-from domain.values import LARGEST, POWERS, Cash, InstrumentId, Price, Quantity, Time, divide_half_even, floor_to, ratio
+from domain.values import (
+    LARGEST,
+    MINUTE,
+    POWERS,
+    Cash,
+    InstrumentId,
+    Price,
+    Quantity,
+    Time,
+    divide_half_even,
+    floor_to,
+    ratio,
+)
 
 WINNERS_MAX = 3
 SHOWN = 20
 """Losers, and winners, in an event at most."""
-MINUTE = 60_000_000
-"""Microseconds."""
 _AVERAGE_PLACES = 8
 """Decimal places of an average that is shown, beyond the price's own."""
 _PERCENT_PLACES = 4

@@ -15,9 +15,7 @@ from domain.portfolio_risk.choosing import cash, fill_profit
 from domain.portfolio_risk.offsetting import Events, evaluate, evolve, go_on, is_stuck, live
 from domain.portfolio_risk.settings import check_settings
 from domain.portfolio_risk.state import FOLDS, RiskState
-
-SECOND = 1_000_000
-"""Microseconds."""
+from domain.values import SECOND
 
 
 def configure(state: RiskState, command: c.ConfigureOffset, now: Now) -> Events:

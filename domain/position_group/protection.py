@@ -17,11 +17,10 @@ from domain.position_group import events as e
 from domain.position_group.commands import ExpireGroup, ExpireLegs, LookAtPrice, ReviewGuards
 from domain.position_group.plan import target_price
 from domain.position_group.state import GroupState, Guard
-from domain.values import Price, Quantity, Side, floor_to
+from domain.values import MINUTE, Price, Quantity, Side, floor_to
 from domain.wakes import NOWHERE, Watch
 
 Events = tuple[Event, ...]
-MINUTE = 60_000_000
 _ZERO = Decimal(0)
 
 

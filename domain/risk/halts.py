@@ -16,11 +16,10 @@ from domain.decider import Now
 from domain.errors import InputError
 from domain.message import Event
 from domain.risk.exposure import Marks, equity, results
-from domain.risk.limits import SECOND, cash_text, in_quanta
-from domain.values import LARGEST, Asset, Cash, Quantity, Time, decimal_text, floor_to, ratio
+from domain.risk.limits import cash_text, in_quanta
+from domain.values import DAY, LARGEST, SECOND, Asset, Cash, Quantity, Time, decimal_text, floor_to, ratio
 
 Events = tuple[Event, ...]
-DAY = 86_400 * SECOND
 
 
 def halt(state: AccountState, command: c.HaltTrading) -> Events:

@@ -11,12 +11,11 @@ from domain.account.events import OrderIntended
 from domain.account.limits import InstrumentLimits, RiskLimits
 from domain.account.state import AccountState
 from domain.risk.worth import Denial, Rule, Worth, price_at_risk
-from domain.values import Asset, InstrumentId, cash_scale, decimal_text, floor_quanta, ratio
+from domain.values import SECOND, Asset, InstrumentId, cash_scale, decimal_text, floor_quanta, ratio
 
 Wanted = Callable[[RiskLimits], object]
 Limited = tuple[Wanted, Rule]
 """Whether a rule is asked under these limits, and the rule."""
-SECOND = 1_000_000
 
 
 @lru_cache(maxsize=4096)

@@ -17,10 +17,8 @@ from domain.signal.body import Content, MalformedAlertError, number_of, read_obj
 from domain.signal.events import Action, Follow
 from domain.signal.forms import OURS, WORDS, in_our_form
 from domain.signal.paths import Paths
-from domain.values import Time, parse_time
+from domain.values import SECOND, Time, parse_time
 
-SECOND = 1_000_000
-"""Microseconds."""
 NOTHING = Decimal(0)
 
 

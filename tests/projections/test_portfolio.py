@@ -4,11 +4,11 @@ from domain.account.events import AccountValued, CashDeposited, PositionDeposite
 from domain.errors import MissingError
 from domain.message import Event
 from domain.position_group.events import DustWrittenOff
-from domain.values import Asset, Cash, Price, Quantity, Side
+from domain.values import DAY, Asset, Cash, Price, Quantity, Side
 from projections.portfolio import PORTFOLIO, BalanceRow
 from projections.positions import PoolRow, PositionRow
 from projections.profit_and_loss import ProfitRow, Totals, ValuationRow, by_day
-from projections.rows import DAY, MemoryRows, fold_records
+from projections.rows import MemoryRows, fold_records
 from tests.projections.story import ACCOUNT, BTC, START, fill_of, intended, opened
 
 MONEY = CashDeposited("main", Asset("USDT"), Cash(1_000_000))
