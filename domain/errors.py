@@ -17,9 +17,17 @@ class ConflictError(TruetapeError):
     """A stream has moved on since the writer last read it; nothing was appended."""
 
 
+class FencedError(TruetapeError):
+    """Another writer has taken the run over; this one may append nothing any more."""
+
+
 class StoreError(TruetapeError):
     """The event store cannot be used as it is; the message says how to mend it."""
 
 
 class MissingError(TruetapeError):
     """Something named (a run, a tape, a record) is not there."""
+
+
+class DamagedError(TruetapeError):
+    """The log is not what a checkpoint says that it was; names the first event that differs."""

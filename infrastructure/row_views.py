@@ -20,7 +20,8 @@ from psycopg.rows import TupleRow, tuple_row
 from domain.errors import InputError, StoreError
 from domain.values import LARGEST, Time
 from infrastructure.event_store.database import Database
-from infrastructure.event_store.runs import Run, find_run, records_of
+from infrastructure.event_store.history import history_of
+from infrastructure.event_store.runs import Run, find_run
 from infrastructure.row_queries import FoldedRows, RowSource, StoredRows
 from projections import PROJECTIONS
 from projections.rows import MemoryRows, Projection, Row, fold_records
@@ -107,9 +108,9 @@ class Views:
                     return
             time.sleep(_ATTEMPT_SECONDS)
 
-    def log(self, as_of: AsOf | None = None) -> View:
-        """How far the current run's log has come, or had; a view of no rows."""
-        run = current_run(self.database)
+    def log(self, as_of: AsOf | None = None, number: int | None = None) -> View:
+        """How far a run's log has come, or had, the current run's where none is named; a view of no rows."""
+        run = current_run(self.database) if number is None else find_run(self.database, number)
         position = LARGEST if as_of is None else resolve(self.database, run, as_of)
         if run is None:
             return NOTHING
@@ -160,14 +161,11 @@ def fold(database: Database, run: Run, position: int) -> View:
     """Every row of a run as of a position; of the record there, the events up to it."""
     rows = MemoryRows()
     last, at = 0, None
-    for kept in records_of(database, run.run):
-        if kept.position > position:
-            break
-        record = kept.decode()
-        if kept.position + kept.events - 1 > position:
-            record = structs.replace(record, events=record.events[: position - kept.position + 1])
-        fold_records(PROJECTIONS, rows, [record])
-        last, at = kept.position + len(record.events) - 1, record.at
+    for stretch in history_of(database, run.run, upto=position):
+        records, start = stretch.records, stretch.positions[-1]
+        records[-1] = structs.replace(records[-1], events=records[-1].events[: position - start + 1])
+        fold_records(PROJECTIONS, rows, records)
+        last, at = start + len(records[-1].events) - 1, records[-1].at
     return View(run, last, at, FoldedRows(rows))
 
 

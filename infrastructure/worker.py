@@ -15,39 +15,44 @@ import psycopg
 
 from domain.engine import Core, run
 from domain.engine_events import EngineStarted
-from domain.errors import ConflictError, StoreError, TruetapeError
+from domain.errors import ConflictError, FencedError, StoreError, TruetapeError
 from domain.message import Event, Record
 from domain.values import Time
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.engine_version import engine_version, rules_hash
+from infrastructure.event_store.history import history_of
 from infrastructure.event_store.ledger import ENGINE_STREAM, RULES, PostgresLedger, RunOpening
-from infrastructure.event_store.mapper import RecordMapper, StoredRecord
-from infrastructure.event_store.runs import Run, list_runs, records_of
+from infrastructure.event_store.mapper import RecordMapper, StoredRecord, originator_id
+from infrastructure.event_store.runs import list_runs
 from infrastructure.inbox import CHANNEL, Inbox, InboxRow, Outcome, write_outcomes
 from infrastructure.read_models import update_all
+from infrastructure.shard_lock import ShardLock
 from infrastructure.venues.paper import PaperMarket
 
 LABEL = "paper"
 ROWS = 200
 """Inbox rows that one transaction takes at most."""
 WAIT_SECONDS = 1.0
-_SHARD_LOCK = 0x7472_7565_0004
 _log = logging.getLogger(__name__)
 
 
 class Shard:
     """The state of one run in memory, made from its log, and the loop that moves it until the source ends."""
 
-    def __init__(self, database: Database, run_number: int, take: Callable[["Shard"], InboxRow | None]) -> None:
+    def __init__(
+        self, database: Database, run_number: int, epoch: int, take: Callable[["Shard"], InboxRow | None]
+    ) -> None:
         self.core = Core()
         self.waiting: list[StoredRecord] = []
         self.finished: list[tuple[int, int, str | None]] = []
         self._database = database
         self._inbox = Inbox(database)
         self._mapper = RecordMapper(run_number)
-        for kept in records_of(database, run_number):
-            if kept.stream != ENGINE_STREAM:
-                self.core.restore(kept.decode())
+        self._epochs = {run_number: epoch}
+        for stretch in history_of(database, run_number):
+            for record in stretch.records:
+                if record.stream != ENGINE_STREAM:
+                    self.core.restore(record)
         self.taken = self._inbox.taken()
         self.market = PaperMarket(self.core, lambda: take(self), self._finish, self.refuse)
         self.market.restore(self._inbox.last_prints(self.taken))
@@ -69,7 +74,7 @@ class Shard:
         if not self.finished:
             return
         if self.waiting:
-            self._database.recorder.insert_events(self.waiting, also=self._write_outcomes)
+            self._database.recorder.insert_events(self.waiting, also=self._write_outcomes, epochs=self._epochs)
         else:
             with self._database.datastore.transaction(commit=True) as cursor:
                 write_outcomes(cursor.connection, self._outcomes(()))
@@ -96,16 +101,22 @@ class Shard:
 
 
 class Worker:
-    """The thread that runs the database's paper shard; at most one at a time holds the shard's lock."""
+    """The thread that runs the database's paper shard; at most one at a time holds the shard's lock.
 
-    def __init__(self, database: Database) -> None:
+    `take_over` ends the session of whoever holds it: for one that hangs. What that one still tries to append is refused,
+    because the run has been taken since.
+    """
+
+    def __init__(self, database: Database, *, take_over: bool = False) -> None:
         self.run = 0
+        self._take_over = take_over
         self._database = database
         self._stop = threading.Event()
         self._rows: deque[InboxRow] = deque()
+        self._read = 0
         self._refused: dict[int, str] = {}
         self._thread = threading.Thread(target=self._work, name="truetape-worker", daemon=True)
-        self._lock: psycopg.Connection[Any] | None = None
+        self._lock = ShardLock(database, CHANNEL)
 
     def __enter__(self) -> Self:
         self.start()
@@ -121,28 +132,29 @@ class Worker:
 
     def start(self) -> None:
         """Take the shard and begin; raises StoreError where another worker has it."""
-        self._lock = psycopg.connect(self._database.url, autocommit=True)
-        row = self._lock.execute("SELECT pg_try_advisory_lock(%s)", [_SHARD_LOCK]).fetchone()
-        if row is None or not row[0]:
-            self._lock.close()
-            raise StoreError("another Truetape worker runs on this database; stop it first")
-        self._lock.execute(f"LISTEN {CHANNEL}")
+        self._lock.take(take_over=self._take_over)
         self.run = paper_run(self._database)
+        self._lock.lease(self.run)
+        _note_engine(self._database, self.run, self._lock.epoch)
         self._thread.start()
 
     def stop(self) -> None:
         """Finish the row in hand, commit, and end."""
         self._stop.set()
         self._thread.join()
-        if self._lock is not None:
-            self._lock.close()
+        self._lock.close()
 
     def _work(self) -> None:
         while not self._stop.is_set():
             try:
                 self._rows.clear()
-                shard = Shard(self._database, self.run, self._take)
+                self._lock.renew()
+                shard = Shard(self._database, self.run, self._lock.epoch, self._take)
+                self._read = shard.taken
                 self._loop(shard)
+            except FencedError as error:
+                _log.error("this worker has ended: %s", error)
+                return
             except (TruetapeError, psycopg.Error) as error:
                 _log.warning("the shard starts again from its log: %s", error)
                 self._stop.wait(WAIT_SECONDS)
@@ -151,7 +163,7 @@ class Worker:
         """Run the shard; a row that breaks it is remembered, so that the next shard refuses it."""
         try:
             shard.loop()
-        except (ConflictError, StoreError):
+        except (ConflictError, FencedError, StoreError):
             raise
         except Exception as error:
             row = shard.market.row
@@ -176,9 +188,10 @@ class Worker:
             if self._stop.is_set():
                 return None
             if not self._rows:
-                self._rows.extend(Inbox(self._database).rows(shard.taken, ROWS))
+                self._rows.extend(Inbox(self._database).rows(self._read, ROWS))
+                self._read = self._rows[-1].id if self._rows else self._read
             if not self._rows:
-                self._wait()
+                self._lock.wait(WAIT_SECONDS)
 
     def _project(self) -> None:
         """Bring the read models up to date. One that cannot go on says so and stops alone: trading does not."""
@@ -187,30 +200,25 @@ class Worker:
         except StoreError as error:
             _log.error("read models are behind: %s", error)
 
-    def _wait(self) -> None:
-        """Wait for the inbox to say that it has more, or for a while."""
-        assert self._lock is not None
-        for _ in self._lock.notifies(timeout=WAIT_SECONDS, stop_after=1):
-            return
-
 
 def paper_run(database: Database) -> int:
-    """The number of the paper run that goes on; begun where there is none. An engine that has changed says so on it."""
+    """The number of the paper run that goes on; begun where there is none."""
     runs = [each for each in list_runs(database) if each.mode == "paper" and each.end is None]
     if not runs:
         opening = RunOpening(label=LABEL, mode="paper", settings={}, tape_name="inbox", tape_digest=None)
         return PostgresLedger.begin(database, opening, Time(time.time_ns() // 1000)).run
-    _note_engine(database, runs[-1])
     return runs[-1].run
 
 
-def _note_engine(database: Database, going_on: Run) -> None:
+def _note_engine(database: Database, run_number: int, epoch: int) -> None:
     """Append EngineStarted again where the code is not that which wrote the last one."""
-    started = [kept.decode() for kept in records_of(database, going_on.run) if kept.stream == ENGINE_STREAM]
+    mapper = RecordMapper(run_number)
+    stream = database.recorder.select_events(originator_id(run_number, ENGINE_STREAM), desc=True, limit=1)
+    started = [mapper.to_domain_event(stored) for stored in stream]
     now = EngineStarted(engine_version(), rules_hash(), RULES)
     last = started[-1]
     if last.events[-1] == now:
         return
     version = last.version + len(last.events)
     record: Record[Event] = Record(ENGINE_STREAM, version, last.at, "engine", None, (now,))
-    database.recorder.insert_events([RecordMapper(going_on.run).to_stored_event(record)])
+    database.recorder.insert_events([mapper.to_stored_event(record)], epochs={run_number: epoch})

@@ -21,6 +21,9 @@ def up(
     ] = False,
     origin: Annotated[list[str] | None, typer.Option(help="A web origin that browsers may call from.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No live view.")] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="End the session of a worker that hangs, and go on in its place.")
+    ] = False,
 ) -> None:
     """Run the server until Ctrl-C; started again, it goes on where it was."""
     from api.demo_desk import WALK
@@ -34,7 +37,7 @@ def up(
         signal.signal(signal.SIGHUP, lambda *_: signal.raise_signal(signal.SIGINT))
     settings = load_settings()
     markets = [*([WALK] if demo else []), *(market or [])]
-    plan = Plan(markets, speed, demo, view=not quiet, origins=origin or ())
+    plan = Plan(markets, speed, demo, view=not quiet, origins=origin or (), take_over=take_over)
     chosen = (host or settings.host, settings.port if port is None else port)
     with listen(*chosen) as listening, open_database(settings) as database:
         try:

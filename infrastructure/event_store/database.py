@@ -37,6 +37,7 @@ class Database:
         self.close()
 
     def close(self) -> None:
+        self.recorder.sequencer.close()
         self.datastore.close()
         if self._on_close:
             self._on_close()

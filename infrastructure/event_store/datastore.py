@@ -7,6 +7,8 @@ import psycopg
 from eventsourcing.postgres import ConnectionPool, PostgresDatastore
 from psycopg.rows import DictRow, dict_row
 
+from infrastructure.event_store import arrays
+
 ACT_AS_WRITER = "SET ROLE truetape_writer"
 _CONNECT_SECONDS = 10.0
 _IDLE_IN_TRANSACTION_SECONDS = 10.0
@@ -46,5 +48,6 @@ class WriterDatastore(PostgresDatastore):
             # Under the append lock each statement must see what was committed before it, whatever the server's default.
             connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
             connection.execute(ACT_AS_WRITER)
+            arrays.register(connection)
 
         return act_as_writer

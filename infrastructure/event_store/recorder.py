@@ -1,7 +1,6 @@
 """The recorder: records into Postgres and out again, in one global order that readers can follow without a gap."""
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any, ClassVar, cast
 
@@ -9,51 +8,18 @@ from eventsourcing.persistence import (
     ApplicationRecorder,
     InterfaceError,
     OperationalError,
-    PersistenceError,
     StoredEvent,
     Subscription,
 )
 from eventsourcing.postgres import PostgresApplicationRecorder, PostgresRecorder, PostgresSubscription
 from eventsourcing.utils import retry
-from psycopg import Connection
-from psycopg.rows import DictRow, TupleRow, tuple_row
+from psycopg.rows import TupleRow, tuple_row
 
-from domain.errors import ConflictError, StoreError
 from infrastructure.event_store.datastore import WriterDatastore
 from infrastructure.event_store.mapper import RecordNotification, StoredRecord, originator_id, parse_originator_id
+from infrastructure.event_store.sequencer import Also, Sequencer
 
 CHANNEL = "records"
-_LOCK = 0x7472_7565_0002
-"""The advisory lock of whoever appends. It is held to the end of the transaction, so positions are given in the order
-of commits, and a reader that has seen a position has seen every one before it. (A table lock is more than the writer
-role may take.)"""
-
-_LAST = "SELECT position + events FROM records ORDER BY position DESC LIMIT 1"
-_HEADS = """
-SELECT asked.run, asked.stream, head.version + head.events - 1
-FROM unnest(%s::bigint[], %s::integer[]) AS asked (run, stream)
-CROSS JOIN LATERAL (
-    SELECT version, events FROM records
-    WHERE run = asked.run AND stream = asked.stream ORDER BY version DESC LIMIT 1
-) AS head
-"""
-_COLUMNS = {
-    "position": "bigint", "run": "bigint", "stream": "integer", "version": "integer", "events": "integer",
-    "at": "bigint", "observed_at": "bigint", "venue_at": "bigint", "clock_offset": "bigint", "actor": "text",
-    "cause_stream": "integer", "cause_version": "integer", "key": "text", "topic": "text", "leaf": "bytea",
-    "state": "bytea",
-}  # fmt: skip
-_FIELDS = {"version": "originator_version"}
-"""Columns that the library's stored event calls otherwise."""
-_INSERT = (
-    f"INSERT INTO records ({', '.join(_COLUMNS)}) "  # noqa: S608  (names from above)
-    f"SELECT * FROM unnest({', '.join(f'%b::{kind}[]' for kind in _COLUMNS.values())})"
-)
-_READ_BACK = """
-SELECT asked.place, records.position, records.leaf
-FROM unnest(%s::bigint[], %s::integer[], %s::integer[]) WITH ORDINALITY AS asked (run, stream, version, place)
-JOIN records USING (run, stream, version) ORDER BY asked.place
-"""
 _NOTIFICATIONS = "SELECT position, run, stream, version, events, topic, leaf, state FROM records WHERE position >= %s"
 _STREAM = """
 SELECT version, events, at, observed_at, venue_at, clock_offset, actor, cause_stream, cause_version, key, topic, leaf,
@@ -62,11 +28,6 @@ FROM records WHERE run = %s AND stream = %s AND version > %s AND version <= %s O
 """
 _VERSION_MAX = 2**31 - 1
 _LISTEN_SECONDS = 0.1
-
-Also = Callable[[Connection[DictRow], Sequence[int]], None]
-"""Given the connection, inside the transaction of an append, and the positions of its records."""
-Stream = tuple[int, int]
-"""(run, stream)."""
 
 
 class RecordRecorder(PostgresApplicationRecorder):
@@ -79,62 +40,23 @@ class RecordRecorder(PostgresApplicationRecorder):
         PostgresRecorder.__init__(self, datastore)
         self.events_table_name = "records"
         self.channel_name = CHANNEL
+        self.sequencer = Sequencer(datastore)
 
     def insert_events(
-        self, stored_events: Sequence[StoredEvent], *, also: Also | None = None, **kwargs: Any
+        self,
+        stored_events: Sequence[StoredEvent],
+        *,
+        also: Also | None = None,
+        epochs: dict[int, int] | None = None,
+        **_kwargs: Any,
     ) -> Sequence[int]:
         """Append all or nothing; returns the positions. `also` writes what belongs into the same transaction.
 
-        Raises ConflictError where a stream has moved on, StoreError where the database cannot take it; in both cases
-        nothing was written.
+        Raises ConflictError where a stream has moved on, FencedError where another writer has taken a run since this one
+        took it in its epoch, StoreError where the database cannot take it; in all cases nothing was written.
         """
         records = [_checked(event) for event in stored_events]
-        if not records:
-            return []
-        try:
-            with self.datastore.get_connection() as connection, connection.transaction():
-                connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-                with connection.cursor() as cursor:
-                    self._insert_events(cursor, stored_events, **kwargs)
-                _check_versions(records, _heads(connection, {(record.run, record.stream) for record in records}))
-                positions = _positions(connection, records)
-                connection.execute(_INSERT, _columns(records, positions))
-                connection.execute(f"NOTIFY {CHANNEL}")
-                if also is not None:
-                    also(connection, positions)
-        except PersistenceError as error:
-            # The answer to COMMIT may be what was lost; asking again would be a conflict with ourselves.
-            return self._read_back(records, error)
-        return positions
-
-    def _read_back(self, records: Sequence[StoredRecord], error: PersistenceError) -> Sequence[int]:
-        """What became of an append whose outcome is unknown. Under the lock: the lost transaction holds it to its end."""
-        try:
-            found = self._find(records)
-        except PersistenceError as unreachable:
-            raise StoreError(
-                f"Postgres was lost during an append ({_first_line(error)}) and does not answer ({_first_line(unreachable)}); "
-                "whether it was written is not known until it answers"
-            ) from error
-        if not found:
-            raise StoreError(f"nothing was appended: {_first_line(error)}") from error
-        if len(found) < len(records) or any(
-            record.leaf != leaf for record, (_, leaf) in zip(records, found, strict=True)
-        ):
-            raise ConflictError("another writer has appended to these streams; nothing was appended") from error
-        return [position for position, _ in found]
-
-    @retry((InterfaceError, OperationalError), max_attempts=5, wait=0.2)
-    def _find(self, records: Sequence[StoredRecord]) -> list[tuple[int, bytes]]:
-        wanted = [
-            [record.run for record in records],
-            [record.stream for record in records],
-            [record.originator_version for record in records],
-        ]
-        with self.datastore.get_connection() as connection, connection.transaction():
-            connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-            with connection.cursor(row_factory=tuple_row) as cursor:
-                return [(row[1], row[2]) for row in cursor.execute(_READ_BACK, wanted)]
+        return self.sequencer.submit(records, also, epochs).result()
 
     @retry((InterfaceError, OperationalError), max_attempts=5, wait=0.2)
     def select_events(
@@ -232,41 +154,6 @@ def _checked(event: StoredEvent) -> StoredRecord:
     return event
 
 
-def _heads(connection: Connection[DictRow], streams: Iterable[Stream]) -> dict[Stream, int]:
-    """The last version of each stream; a stream without records has none."""
-    runs, numbers = zip(*streams, strict=True)
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        return {(run, stream): head for run, stream, head in cursor.execute(_HEADS, [list(runs), list(numbers)])}
-
-
-def _check_versions(records: Sequence[StoredRecord], heads: dict[Stream, int]) -> None:
-    """Each record must begin where its stream ends, counting the records before it."""
-    for record in records:
-        head = heads.get((record.run, record.stream), 0)
-        if record.originator_version != head + 1:
-            raise ConflictError(
-                f"stream {record.stream} of run {record.run} is at version {head}; "
-                f"a record for version {record.originator_version} does not follow, and nothing was appended"
-            )
-        heads[record.run, record.stream] = record.last_version
-
-
-def _positions(connection: Connection[DictRow], records: Sequence[StoredRecord]) -> list[int]:
-    with connection.cursor(row_factory=tuple_row) as cursor:
-        last = cursor.execute(_LAST).fetchone()
-    return list(accumulate((record.events for record in records[:-1]), initial=last[0] if last else 1))
-
-
-def _columns(records: Sequence[StoredRecord], positions: list[int]) -> list[list[Any]]:
-    """The arrays of _INSERT, in the order of _COLUMNS."""
-    rest = [
-        [getattr(record, _FIELDS.get(column, column)) for record in records]
-        for column in _COLUMNS
-        if column != "position"
-    ]
-    return [positions, *rest]
-
-
 def _notification(row: TupleRow) -> RecordNotification:
     position, run, stream, version, events, topic, leaf, state = row
     return RecordNotification(
@@ -278,7 +165,3 @@ def _notification(row: TupleRow) -> RecordNotification:
         events=events,
         leaf=leaf,
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""A door to Postgres that can be slammed in the middle of a COMMIT, as a network does it."""
+"""A door to Postgres that can be slammed in the middle of an append, as a network does it."""
 
 import selectors
 import socket
@@ -10,14 +10,18 @@ from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import quote
 
+from infrastructure.event_store.codec import TOPIC
+
 SOCKET = ".s.PGSQL.5432"
 COMMIT = b"COMMIT\0"
 """With its end, for `BEGIN ISOLATION LEVEL READ COMMITTED` is none."""
+APPEND = TOPIC.encode()
+"""What every append says of its records. By itself it is its own transaction."""
 Fault = Literal["commit_lost", "answer_lost"]
 
 
 class SlammingDoor:
-    """Forwards connections to the server behind `folder`; `arm` makes it lose the next COMMIT or the answer to it."""
+    """Forwards connections to the server behind `folder`; `arm` makes it lose the next append or the answer to it."""
 
     def __init__(self, folder: str) -> None:
         self._server = str(Path(folder) / SOCKET)
@@ -27,15 +31,16 @@ class SlammingDoor:
         self._listener.listen()
         self._threads: list[threading.Thread] = []
         self._fault: Fault | None = None
+        self._at = APPEND
         self._meanwhile: Callable[[], object] = bool
         self.slammed = 0
 
     def url(self, role: str, database: str) -> str:
         return f"postgresql://{role}@/{database}?host={quote(self._room.name, safe='')}&port=5432"
 
-    def arm(self, fault: Fault, meanwhile: Callable[[], object] = bool) -> None:
-        """Lose the next COMMIT, or its answer; `meanwhile` runs before the client notices."""
-        self._fault, self._meanwhile = fault, meanwhile
+    def arm(self, fault: Fault, meanwhile: Callable[[], object] = bool, at: bytes = APPEND) -> None:
+        """Lose the next append (or COMMIT), or its answer; `meanwhile` runs before the client notices."""
+        self._meanwhile, self._at, self._fault = meanwhile, at, fault
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -71,15 +76,15 @@ class SlammingDoor:
                     data = source.recv(65536)
                     if not data:
                         return
-                    if source is client and COMMIT in data and self._fault:
+                    if source is client and self._fault and self._at in data:
                         self._slam(server, data)
                         return
                     key.data.sendall(data)
 
-    def _slam(self, server: socket.socket, commit: bytes) -> None:
+    def _slam(self, server: socket.socket, asked: bytes) -> None:
         fault, self._fault = self._fault, None
         if fault == "answer_lost":
-            server.sendall(commit)
+            server.sendall(asked)
             assert server.recv(65536)
         server.close()
         self.slammed += 1

@@ -2,19 +2,25 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from domain.errors import ConflictError, StoreError
+from domain.signal.commands import OpenSource
+from domain.values import InstrumentId
 from infrastructure.embedded_postgres import WRITER
 from infrastructure.event_store.database import Database, connect
 from infrastructure.event_store.ledger import PostgresLedger
+from infrastructure.event_store.mapper import RecordMapper
 from infrastructure.event_store.runs import records_of
+from infrastructure.inbox import Entry, Inbox
 from tests.conftest import TestServer
-from tests.infrastructure.event_store.proxy import SlammingDoor
+from tests.infrastructure.event_store.proxy import COMMIT, Fault, SlammingDoor
 from tests.infrastructure.event_store.rows import begin, record
 
 
@@ -47,6 +53,28 @@ def test_a_commit_whose_answer_was_lost_is_a_success(behind: Database, door: Sla
     ledger.end()
     assert versions(behind, ledger.run) == [1, 3, 4]
     assert ledger.digest.records == 3
+
+
+@pytest.mark.parametrize(("fault", "written"), [("answer_lost", [1]), ("commit_lost", [])])
+def test_what_else_belongs_into_the_transaction_shares_its_fate(
+    behind: Database, door: SlammingDoor, fault: Fault, written: list[int]
+) -> None:
+    run = begin(behind).run
+    (asked,) = Inbox(behind).put([Entry("me", OpenSource("tv", "b", InstrumentId("SIM:BTCUSDT")))])
+    rows = [RecordMapper(run).to_stored_event(record(1, 1))]
+
+    def note(connection: psycopg.Connection[Any], positions: Sequence[int]) -> None:
+        connection.execute(
+            "INSERT INTO outcomes (id, first_position, last_position) VALUES (%s, %s, %s)",
+            [asked, *positions, *positions],
+        )
+
+    door.arm(fault, at=COMMIT)
+    with nullcontext() if written else pytest.raises(StoreError, match="nothing was appended"):
+        behind.recorder.insert_events(rows, also=note)
+    assert door.slammed == 1
+    assert versions(behind, run) == written
+    assert list(Inbox(behind).outcomes([asked])) == [asked] * len(written)
 
 
 def test_a_commit_that_was_lost_wrote_nothing(behind: Database, door: SlammingDoor) -> None:

@@ -1,0 +1,177 @@
+"""The sequencer: one order for all who append, nobody who was superseded, and each caller's own answer."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg
+import pytest
+
+from domain.errors import ConflictError, FencedError, StoreError
+from domain.message import Event, Record
+from domain.values import Time
+from infrastructure.event_store.database import Database, connect
+from infrastructure.event_store.leases import take_lease
+from infrastructure.event_store.mapper import RecordMapper, StoredRecord
+from infrastructure.event_store.runs import records_of
+from infrastructure.event_store.sequencer import LOCK
+from tests.infrastructure.event_store.rows import begin, record
+
+
+def stored(run: int, *records: Record[Event]) -> list[StoredRecord]:
+    mapper = RecordMapper(run)
+    return [mapper.to_stored_event(each) for each in records]
+
+
+def versions(database: Database, run: int) -> list[tuple[int, int]]:
+    found = [each.decode() for each in records_of(database, run)]
+    return [(each.stream, each.version) for each in found if each.stream]
+
+
+@pytest.fixture
+def run(database: Database) -> int:
+    return begin(database).run
+
+
+class Held:
+    """Holds the lock that every append takes, so that what is submitted meanwhile goes out together."""
+
+    def __init__(self, database: Database) -> None:
+        self._connection = psycopg.connect(database.url)
+
+    def __enter__(self) -> None:
+        self._connection.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.rollback()
+        self._connection.close()
+
+
+def test_what_is_queued_goes_out_in_one_commit(database: Database, run: int) -> None:
+    submit = database.recorder.sequencer.submit
+    with Held(database):
+        waiting = [submit(stored(run, record(1, 1)))]
+        waiting += [submit(stored(run, record(1, version, 2))) for version in (2, 4, 6)]
+        waiting += [submit(stored(run, record(2, 1)))]
+    assert [each.result(30) for each in waiting] == [[2], [3], [5], [7], [9]]
+    with psycopg.connect(database.url) as connection:
+        rows = connection.execute("SELECT position, xmin::text FROM records WHERE position > 2").fetchall()
+    assert len({transaction for _, transaction in rows}) == 1  # the first went out alone, the rest together
+
+
+def test_one_that_does_not_follow_is_refused_alone(database: Database, run: int) -> None:
+    submit = database.recorder.sequencer.submit
+    with Held(database):
+        submit(stored(run, record(9, 1)))
+        good, again, gap, after = (
+            submit(stored(run, each)) for each in (record(1, 1), record(1, 1), record(1, 5), record(1, 2))
+        )
+    assert good.result(30) == [3]
+    assert after.result(30) == [4]
+    for refused in (again, gap):
+        with pytest.raises(ConflictError, match="does not follow"):
+            refused.result(30)
+
+
+def test_one_whose_own_part_fails_fails_alone(database: Database, run: int) -> None:
+    submit = database.recorder.sequencer.submit
+
+    def break_it(connection: psycopg.Connection[Any], _positions: object) -> None:
+        connection.execute("SELECT 1 / 0")
+
+    with Held(database):
+        submit(stored(run, record(9, 1)))
+        good, bad, follower = (
+            submit(stored(run, record(1, 1))),
+            submit(stored(run, record(2, 1)), also=break_it),
+            submit(stored(run, record(1, 2))),
+        )
+    assert (good.result(30), follower.result(30)) == ([3], [4])
+    with pytest.raises(StoreError, match="nothing was appended: division by zero"):
+        bad.result(30)
+    assert versions(database, run) == [(9, 1), (1, 1), (1, 2)]
+
+
+def test_what_another_process_has_appended_is_seen(database: Database, run: int) -> None:
+    """Both know where the log ends, both are wrong in turn: each looks again, and nothing is lost or refused."""
+    with connect(database.url) as other:
+        for version in range(1, 21):
+            writer = database if version % 2 else other
+            writer.recorder.insert_events(stored(run, record(1, version)))
+        with pytest.raises(ConflictError, match="is at version 20"):
+            database.recorder.insert_events(stored(run, record(1, 20)))
+    assert versions(database, run) == [(1, version) for version in range(1, 21)]
+
+
+def test_two_processes_at_once_keep_one_order(database: Database) -> None:
+    runs = [begin(database).run for _ in range(2)]
+    with connect(database.url) as other, ThreadPoolExecutor(2) as pool:
+
+        def write(database: Database, run: int) -> None:
+            for version in range(1, 61):
+                database.recorder.insert_events(stored(run, record(1, version)))
+
+        list(pool.map(write, [database, other], runs))
+    with psycopg.connect(database.url) as connection:
+        positions = [row[0] for row in connection.execute("SELECT position FROM records ORDER BY position")]
+    assert positions == list(range(1, 123))
+    assert [versions(database, run) for run in runs] == [[(1, version) for version in range(1, 61)]] * 2
+
+
+def test_who_has_been_superseded_appends_nothing(database: Database, run: int) -> None:
+    epoch = take_lease(database, run, "first")
+    first = {run: epoch}
+    database.recorder.insert_events(stored(run, record(1, 1)), epochs=first)
+    with connect(database.url) as other:
+        second = {run: take_lease(other, run, "second")}
+        for stale in (first, None, {run: 99}):
+            with pytest.raises(FencedError, match=f"another writer has taken run {run}"):
+                database.recorder.insert_events(stored(run, record(1, 2)), epochs=stale)
+        other.recorder.insert_events(stored(run, record(1, 2)), epochs=second)
+        with pytest.raises(FencedError):
+            database.recorder.insert_events(stored(run, record(1, 3)), epochs=first)
+    assert versions(database, run) == [(1, 1), (1, 2)]
+
+
+def test_a_stale_append_does_not_stop_another_run(database: Database, run: int) -> None:
+    other = begin(database).run
+    stale = take_lease(database, run, "first")
+    take_lease(database, run, "second")
+    submit = database.recorder.sequencer.submit
+    with Held(database):
+        submit(stored(other, record(9, 1)))
+        late = submit(stored(run, record(1, 1)), epochs={run: stale})
+        good = submit(stored(other, record(1, 1)))
+    with pytest.raises(FencedError):
+        late.result(30)
+    assert good.result(30) == [4]
+
+
+def test_taking_a_run_waits_for_the_append_that_is_under_way(database: Database, run: int) -> None:
+    epoch = take_lease(database, run, "first")
+    taken: list[int] = []
+    with Held(database):
+        taking = threading.Thread(target=lambda: taken.append(take_lease(database, run, "second")))
+        taking.start()
+        taking.join(0.3)
+        assert taken == []
+    taking.join(30)
+    assert taken == [epoch + 1]
+
+
+def test_everything_at_once_comes_back(database: Database, run: int) -> None:
+    """Sizes beyond 16 bits, text beyond ASCII, every column with and without a value."""
+    records: list[Record[Event]] = [
+        Record(1, 1, Time(2**53), "ä𝄞\x00"[:2], None, record(1, 1, 2).events, "k" * 300, None, Time(3), -(2**40)),
+        Record(1, 3, Time(0), "", (2**31 - 1, 7), record(1, 3, 70_000 // 40).events, None, Time(2**62), None, 2**40),
+    ]
+    database.recorder.insert_events(stored(run, *records))
+    assert [each.decode() for each in records_of(database, run)][1:] == records
+    assert database.recorder.select_events(f"{run}/1") == stored(run, *records)
+
+
+def test_a_closed_database_appends_nothing(database: Database) -> None:
+    with connect(database.url) as opened:
+        run = begin(opened).run
+    with pytest.raises(StoreError, match="closed"):
+        opened.recorder.insert_events(stored(run, record(1, 1)))
