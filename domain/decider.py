@@ -12,12 +12,21 @@ from domain.values import InstrumentId, Price, Time
 class Now(Struct, frozen=True):
     """The moment in which a rule decides: its time, the last price seen of every instrument, an account's live groups.
 
+    `account` gives an account's state, None where there is none.
     What a rule takes from here it writes into its events.
     """
 
     at: Time
     marks: dict[InstrumentId, Price]
     groups: Callable[[str], Sequence[Any]] = lambda _account: ()
+    account: Callable[[str], Any] = lambda _account: None
+
+
+class Quiet(Struct, frozen=True):
+    """Rounds have nothing to say before `until` (None: ever), while each price stays above one bound and below the other."""
+
+    until: Time | None
+    inside: Mapping[InstrumentId, tuple[int, int]]
 
 
 Rule = Callable[[Any, Any], tuple[Event, ...]]
@@ -40,6 +49,8 @@ class Decider(Struct, frozen=True):
     Only the commands in `opens` can bring one into being. `closed` says of a state that it is over, so that the engine
     forgets it; what still addresses it then finds nobody. A command is in `rules` or in `timed`.
     `rounds` says of a state that a command is to come at every full period, in microseconds, for as long as it says so.
+    `quiet` says, after a round, for how long further ones would come to nothing while the state and its account's groups
+    stay as they are; None where the next may say something. A log is the same without it.
     """
 
     kind: str
@@ -51,3 +62,4 @@ class Decider(Struct, frozen=True):
     closed: Callable[[Any], bool]
     timed: Mapping[type[Command], TimedRule] = field(default_factory=dict)
     rounds: Callable[[Any], tuple[int, Command] | None] | None = None
+    quiet: Callable[[Any, Now], Quiet | None] | None = None

@@ -48,6 +48,8 @@ from domain.wakes import Rounds, Timers, Watches
 
 DECIDERS = (ACCOUNT, BOT, EXECUTION_POOL, PORTFOLIO_RISK, POSITION_GROUP, SIGNAL)
 
+BY_KIND: Mapping[str, Decider] = {decider.kind: decider for decider in DECIDERS}
+
 ROUTES: Mapping[type[Command], Decider] = {
     command: decider for decider in DECIDERS for command in (*decider.rules, *decider.timed)
 }
@@ -114,7 +116,8 @@ class Core:
         self._timers = Timers()
         self._day_end = FOREVER
         self._watches = Watches(self.interest.watched)
-        self._rounds = Rounds()
+        self._rounds = Rounds(self._watches)
+        self._asked: list[tuple[Decider, object]] = []
         self._clock = Time(0)
         self._looks: list[Command] = []
 
@@ -185,7 +188,10 @@ class Core:
     def _mark(self, mark: Mark) -> None:
         """Note a price; who waits for it looks at it once this moment's facts have had their consequences."""
         self.marks[mark.instrument] = mark.price
-        for (bot, group), watch in self._watches.reached(mark):
+        for key, watch in self._watches.reached(mark):
+            if self._rounds.stir(key):
+                continue
+            bot, group = key
             low = mark.price if mark.low is None else mark.low
             high = mark.price if mark.high is None else mark.high
             self._looks.append(LookAtPrice(bot, group, mark.price, low, high, watch))
@@ -207,7 +213,9 @@ class Core:
         """At a deadline do what is due; at the end of a day, and of the tape, value every account."""
         if type(fact) is DeadlineReached:
             self._queue.extend(self._timers.take(moment.at))
-            self._looks += self._rounds.due(moment.at)
+            for (kind, key), command in self._rounds.due(moment.at).items():
+                self._looks.append(command)
+                self._asked.append((BY_KIND[kind], key))
             self._clock = moment.at
             if moment.at < self._day_end:
                 return
@@ -218,6 +226,13 @@ class Core:
             self._handle(ValueAccount(str(account), self.marks), moment, "core", None)
 
     def _look_ahead(self) -> None:
+        """When something is due next. Rounds that would come to nothing rest."""
+        for decider, key in self._asked:
+            if decider.quiet is not None:
+                quiet = decider.quiet(self.state(decider.kind, key), self._now(self._clock))
+                if quiet is not None:
+                    self._rounds.rest((decider.kind, key), quiet)
+        self._asked.clear()
         self.interest.deadline = min(self._day_end, self._timers.next, self._rounds.next(self._clock))
 
     def _handle(self, command: Command, moment: Moment, actor: str, cause: EventId | None) -> None:
@@ -234,7 +249,7 @@ class Core:
         if rule is not None:
             events = rule(stream.state, command)
         else:
-            events = decider.timed[type(command)](stream.state, command, Now(moment.at, self.marks, self._groups))
+            events = decider.timed[type(command)](stream.state, command, self._now(moment.at))
         if not events:
             return
         version = stream.version + 1
@@ -246,6 +261,12 @@ class Core:
         self._records.append(Record(stream.number, version, moment.at, actor, cause, events, name, moment.observed_at))
         self._evolve(decider, stream, events, moment.at)
         self._settle(decider, key, stream)
+
+    def _now(self, at: Time) -> Now:
+        return Now(at, self.marks, self._groups, self._account)
+
+    def _account(self, account: str) -> Any:  # noqa: ANN401  (as `state`)
+        return self.state("account", account)
 
     def _groups(self, account: str) -> list[Any]:
         """The states of an account's live groups, in the order in which they opened."""
@@ -262,6 +283,7 @@ class Core:
         if decider is POSITION_GROUP:
             watch = None if over else watch_of(stream.state)
             self._watches.put((stream.state.bot, stream.state.group), stream.state.instrument.id, watch)
+            self._rounds.stir((PORTFOLIO_RISK.kind, stream.state.account))
 
     def _evolve(self, decider: Decider, stream: Stream, events: tuple[Event, ...], at: Time) -> None:
         """The decision evolves whole; then effects are made, policies react to each event, and timers are set."""

@@ -1,14 +1,17 @@
 """What wakes the core beside its input: commands that are due at a time, prices that position groups wait for."""
 
 from heapq import heappop, heappush
+from typing import Any
 
 from msgspec import Struct
 
+from domain.decider import Quiet
 from domain.message import Command, EventId
 from domain.ports import FOREVER, Mark
 from domain.values import LARGEST, InstrumentId, Time
 
-GroupKey = tuple[str, int]
+Key = tuple[str, Any]
+"""Who waits: a position group by its bot and number, whose rounds rest by kind and key."""
 NOWHERE = (-LARGEST, LARGEST)
 """The bounds of an instrument that nobody watches."""
 
@@ -62,11 +65,14 @@ class Timers:
 class Rounds:
     """Commands that come again and again, at every full multiple of a period: nothing has to be remembered of the last."""
 
-    def __init__(self) -> None:
-        self._rounds: dict[object, tuple[int, Command]] = {}
+    def __init__(self, watches: "Watches") -> None:
+        self._rounds: dict[Key, tuple[int, Command]] = {}
+        self._resting: dict[Key, Quiet] = {}
+        self._watches = watches
 
-    def put(self, key: object, wanted: tuple[int, Command] | None) -> None:
+    def put(self, key: Key, wanted: tuple[int, Command] | None) -> None:
         """From now on this comes, or nothing."""
+        self.stir(key)
         if wanted is None:
             self._rounds.pop(key, None)
         else:
@@ -74,11 +80,40 @@ class Rounds:
 
     def next(self, at: Time) -> Time:
         """When the first is due after a time."""
-        return min((Time(at - at % period + period) for period, _ in self._rounds.values()), default=FOREVER)
+        return min((self._next_of(key, period, at) for key, (period, _) in self._rounds.items()), default=FOREVER)
 
-    def due(self, at: Time) -> list[Command]:
-        """Those of which a period is full, in the order in which they were first wanted."""
-        return [command for period, command in self._rounds.values() if at % period == 0]
+    def _next_of(self, key: Key, period: int, at: Time) -> Time:
+        """The first full period after a time; of those that rest, not before they have rested."""
+        quiet = self._resting.get(key)
+        if quiet is None:
+            return Time(at - at % period + period)
+        if quiet.until is None:
+            return FOREVER
+        last = max(at, quiet.until - 1)
+        return Time(last - last % period + period)
+
+    def due(self, at: Time) -> dict[Key, Command]:
+        """Those of which a period is full and that do not rest, in the order in which they were first wanted."""
+        return {
+            key: command
+            for key, (period, command) in self._rounds.items()
+            if at % period == 0 and self._next_of(key, period, Time(at - 1)) == at
+        }
+
+    def rest(self, key: Key, quiet: Quiet) -> None:
+        """They come to nothing for so long."""
+        self._resting[key] = quiet
+        for instrument, bounds in quiet.inside.items():
+            self._watches.put(key, instrument, Watch(instrument, *bounds))
+
+    def stir(self, key: Key) -> bool:
+        """They may come to something again; whether they rested."""
+        quiet = self._resting.pop(key, None)
+        if quiet is None:
+            return False
+        for instrument in quiet.inside:
+            self._watches.put(key, instrument, None)
+        return True
 
 
 class Watches:
@@ -86,9 +121,9 @@ class Watches:
 
     def __init__(self, watched: dict[InstrumentId, tuple[int, int]]) -> None:
         self._watched = watched
-        self._watches: dict[InstrumentId, dict[GroupKey, Watch]] = {}
+        self._watches: dict[InstrumentId, dict[Key, Watch]] = {}
 
-    def put(self, key: GroupKey, instrument: InstrumentId, watch: Watch | None) -> None:
+    def put(self, key: Key, instrument: InstrumentId, watch: Watch | None) -> None:
         """From now on this is what the owner waits for, or nothing."""
         watches = self._watches.setdefault(instrument, {})
         if watches.get(key) == watch:
@@ -105,7 +140,7 @@ class Watches:
         else:
             del self._watched[instrument]
 
-    def reached(self, mark: Mark) -> list[tuple[GroupKey, Watch]]:
+    def reached(self, mark: Mark) -> list[tuple[Key, Watch]]:
         """Who must look now, in the order in which they began to wait."""
         bounds = self._watched.get(mark.instrument)
         if bounds is None or not Watch(mark.instrument, *bounds).reached(mark):

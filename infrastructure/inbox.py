@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 from eventsourcing.persistence import PersistenceError
-from msgspec import Struct
+from msgspec import Struct, structs
 from psycopg import Connection
 from psycopg.rows import tuple_row
 
@@ -17,7 +17,7 @@ from domain.execution_pool import commands as execution_pool
 from domain.market import Candle, Trade
 from domain.message import Command
 from domain.portfolio_risk import commands as portfolio_risk
-from domain.signal.commands import DeliverAlert, OpenSource
+from domain.signal.commands import DeliverAlert, MapSource, OpenSource
 from domain.values import InstrumentId, Time
 from infrastructure.event_store.database import Database
 
@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, type[Command]] = {
         account.CancelOrderById, account.HaltTrading, account.ResumeTrading,
         account.SetRiskLimits, account.ReviewRisk, account.RecordReference,
         bot.CreateBot, bot.ConfigureBot, bot.StartBot, bot.PauseBot, bot.ResumeBot, bot.StopBot, bot.DeleteBot,
-        bot.CloseGroup, OpenSource,
+        bot.CloseGroup, OpenSource, MapSource,
         execution_pool.ConfigurePool, execution_pool.PromoteSignal, execution_pool.RemoveSignal,
         portfolio_risk.ConfigureOffset, portfolio_risk.RunOffset, portfolio_risk.SkipOffset,
         portfolio_risk.BlockGroup, portfolio_risk.UnblockGroup,
@@ -44,10 +44,16 @@ COMMANDS: Mapping[str, type[Command]] = {
 
 
 class MarketCandle(Struct, frozen=True, array_like=True):
-    """A candle pushed to a simulated market."""
+    """A candle pushed to a simulated market.
+
+    `ended_at` is the market's time once it has passed, None where that stays its open time. `together` counts the rows, from
+    this one on, that are candles of one instant; 0 in all but the first.
+    """
 
     instrument: InstrumentId
     candle: Candle
+    ended_at: Time | None = None
+    together: int = 1
 
 
 class MarketTrade(Struct, frozen=True, array_like=True):
@@ -89,6 +95,11 @@ class Outcome(Struct, frozen=True):
     first_position: int | None
     last_position: int | None
     error: str | None = None
+
+
+def instant(candles: Sequence[MarketCandle]) -> list[MarketCandle]:
+    """Candles of several markets that ended together, as rows to be put at once: all is known before anything reacts."""
+    return [structs.replace(candle, together=0 if number else len(candles)) for number, candle in enumerate(candles)]
 
 
 def encode_content(content: Content) -> tuple[Kind, str, bytes]:

@@ -4,7 +4,15 @@ from typing import ClassVar, Literal
 
 from msgspec import structs
 
-from domain.bot.events import AimTaken, AlertRefused, EntryDropped, EntryTaken, ExitTaken, PyramidTaken
+from domain.bot.events import (
+    AimTaken,
+    AlertRefused,
+    EntryDropped,
+    EntryTaken,
+    ExitTaken,
+    PyramidTaken,
+    ReverseDropped,
+)
 from domain.execution_pool.events import (
     QueuedSignalReplaced,
     SignalExpired,
@@ -31,7 +39,7 @@ class AlertRow(Row, frozen=True):
     """A delivery of an alert; one that its source accepted and its bot refused is refused.
 
     One that waits for a slot is queued; then a newer one replaces it, or it is accepted, or refused as expired or
-    removed. `group` is the one it opened, added to, moved or told to close, `price` what it said or, for an entry, was judged at.
+    removed. One that closed a group to turn, and does not enter after it, is refused or replaced too. `group` is the one it opened, added to, moved or told to close, `price` what it said or, for an entry, was judged at.
     `quantity` and `target` are what it says of sizes, in the base asset; `target` is signed.
     """
 
@@ -124,6 +132,12 @@ def _exited(rows: Rows, context: Context, event: ExitTaken) -> None:
     rows.put(structs.replace(alert, bot=event.bot, group=event.group))
 
 
+def _not_turned(rows: Rows, context: Context, event: ReverseDropped) -> None:
+    """Its `group` stays: that is closed on its word."""
+    verdict: Verdict = "replaced" if event.code == "REPLACED" else "refused"
+    _judge(rows, event.source, event.number, verdict, event.code, event.reason)
+
+
 def _aimed(rows: Rows, context: Context, event: AimTaken) -> None:
     alert = need(rows, AlertRow, event.source, event.number)
     rows.put(structs.replace(alert, bot=event.bot, group=event.group or None, price=decimal_or_none(event.entry)))
@@ -184,5 +198,6 @@ ALERTS = Projection(
         PyramidRefused: _too_late,
         AimTaken: _aimed,
         ExitTaken: _exited,
+        ReverseDropped: _not_turned,
     },
 )

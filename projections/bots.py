@@ -1,5 +1,6 @@
 """Bots and accounts: what was set up, what it is doing, what may trade."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import msgspec
@@ -18,7 +19,7 @@ from domain.bot.events import (
     GroupReleased,
 )
 from domain.bot.settings import GroupSettings
-from domain.signal.events import SourceOpened
+from domain.signal.events import Follow, SourceMapped, SourceOpened
 from projections.rows import Context, Projection, Row, Rows, need
 
 BotStatus = Literal["created", "running", "paused", "stopped", "deleted"]
@@ -74,7 +75,10 @@ class BotRow(Row, frozen=True):
 
 
 class SourceRow(Row, frozen=True):
-    """A source of alerts and the bot they go to; `lag_us_max` is how old they may be on arrival, in microseconds."""
+    """A source of alerts and the bot they go to; `lag_us_max` is how old they may be on arrival, in microseconds.
+
+    `mapping` is JSON, in force since `mapped_at`.
+    """
 
     table: ClassVar[str] = "sources"
     key: ClassVar[tuple[str, ...]] = ("source",)
@@ -84,6 +88,9 @@ class SourceRow(Row, frozen=True):
     instrument: str
     opened_at: int
     lag_us_max: int | None = None
+    follow: Follow = "action"
+    mapping: str = "{}"
+    mapped_at: int = 0
 
 
 def _account_opened(rows: Rows, context: Context, event: AccountOpened) -> None:
@@ -148,7 +155,23 @@ def _released(rows: Rows, context: Context, event: GroupReleased) -> None:
 
 
 def _source_opened(rows: Rows, context: Context, event: SourceOpened) -> None:
-    rows.put(SourceRow(event.source, event.bot, event.instrument, context.at, event.lag_us_max))
+    rows.put(
+        SourceRow(
+            source=event.source,
+            bot=event.bot,
+            instrument=event.instrument,
+            opened_at=context.at,
+            lag_us_max=event.lag_us_max,
+            follow=event.follow,
+            mapping=_mapping_text(event.mapping),
+            mapped_at=context.at,
+        )
+    )
+
+
+def _source_mapped(rows: Rows, context: Context, event: SourceMapped) -> None:
+    source = need(rows, SourceRow, event.source)
+    rows.put(structs.replace(source, mapping=_mapping_text(event.mapping), mapped_at=context.at))
 
 
 def _become(rows: Rows, context: Context, bot: str, status: BotStatus) -> None:
@@ -159,6 +182,10 @@ def _settings_text(settings: GroupSettings) -> str:
     return msgspec.json.encode(settings).decode()
 
 
+def _mapping_text(mapping: Mapping[str, str]) -> str:
+    return msgspec.json.encode(mapping).decode()
+
+
 def settings_of(row: BotRow) -> GroupSettings:
     """A bot's settings as the core knows them."""
     return msgspec.json.decode(row.settings, type=GroupSettings)
@@ -166,7 +193,7 @@ def settings_of(row: BotRow) -> GroupSettings:
 
 BOTS = Projection(
     name="bots",
-    schema_version=2,
+    schema_version=3,
     tables=(AccountRow, HaltRow, BotRow, SourceRow),
     folds={
         AccountOpened: _account_opened,
@@ -182,5 +209,6 @@ BOTS = Projection(
         EntryTaken: _entered,
         GroupReleased: _released,
         SourceOpened: _source_opened,
+        SourceMapped: _source_mapped,
     },
 )

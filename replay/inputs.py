@@ -11,7 +11,7 @@ import msgspec
 
 from domain.account.commands import SetRiskLimits
 from domain.account.limits import RiskLimits, check_limits
-from domain.bot.settings import GroupSettings, LegSettings, check_settings
+from domain.bot.settings import SIZES, GroupForm, GroupSettings, LegSettings, settings_of
 from domain.errors import InputError
 from domain.execution_pool.commands import ConfigurePool
 from domain.execution_pool.settings import PoolSettings
@@ -134,15 +134,28 @@ def read_instruments(path: Path) -> list[InstrumentConfig]:
 def read_controls(path: Path, account: str) -> list[Command]:
     """The tables `[pool]`, `[risk]` and `[offset]` as commands to an account, none where they are missing."""
     config = _tables(path)
-    commands: list[Command] = []
-    for table, (kind, check, command) in CONTROLS.items():
-        if table in config:
-            settings = _converted(path, config[table], kind, table)
-            try:
-                commands.append(command(account, check(settings)))
-            except InputError as error:
-                raise InputError(f"{path}: {error}") from None
-    return commands
+    return [
+        command(account, _control(path, config[table], table))
+        for table, (_kind, _check, command) in CONTROLS.items()
+        if table in config
+    ]
+
+
+def read_control(path: Path, table: str) -> Any:
+    """Read one of these tables as its settings; raises InputError, also where it is missing."""
+    config = _tables(path)
+    if table not in config:
+        raise InputError(f"{path}: the table [{table}] is missing")
+    return _control(path, config[table], table)
+
+
+def _control(path: Path, given: object, table: str) -> Any:
+    kind, check, _command = CONTROLS[table]
+    settings = _converted(path, given, kind, table)
+    try:
+        return check(settings)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _instrument(path: Path, given: object, place: str, common: object) -> InstrumentConfig:
@@ -150,24 +163,34 @@ def _instrument(path: Path, given: object, place: str, common: object) -> Instru
     if bool(table.candles) == bool(table.tape):
         raise InputError(f"{path}: {place} must have candles, the path of a file, or tape, the name of a stored one")
     if table.group and isinstance(common, Mapping):
+        if not table.group.keys().isdisjoint(SIZES):  # its own size, however that is said, instead of the common one
+            common = {key: value for key, value in common.items() if key not in SIZES}
         return InstrumentConfig(table, _settings(path, {**common, **table.group}, f"{place}.group"))
     return InstrumentConfig(table, _settings(path, common or table.group, "group" if common else f"{place}.group"))
 
 
 def _settings(path: Path, given: object, place: str) -> GroupSettings:
-    settings = _converted(path, given, GroupSettings, place)
+    form = _converted(path, given, GroupForm, place)
     try:
-        return check_settings(settings)
+        return settings_of(form)
     except InputError as error:
         where = "" if place == "group" else f"{place.removesuffix('.group')}: "
         raise InputError(f"{path}: {where}{error}") from None
 
 
+def convert_table(given: object, kind: type[_Table], place: str, *, texts: bool = False) -> _Table:
+    """A table as settings; raises InputError naming the key and what is allowed. With `texts` whatever is told may be text."""
+    try:
+        return msgspec.convert(given, kind, strict=not texts)
+    except msgspec.ValidationError as error:
+        raise InputError(_told(error, kind, place)) from None
+
+
 def _converted(path: Path, given: object, kind: type[_Table], place: str) -> _Table:
     try:
-        return msgspec.convert(given, kind)
-    except msgspec.ValidationError as error:
-        raise InputError(f"{path}: {_told(error, kind, place)}") from None
+        return convert_table(given, kind, place)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def _tables(path: Path) -> dict[str, Any]:
@@ -214,7 +237,7 @@ def _kind_of(hint: object) -> str:
     if get_origin(kind) is tuple:
         return f"a list of {_kind_of(get_args(kind)[0]).replace('a table', 'tables')}"
     if get_origin(kind) is dict:
-        return _table_of(GroupSettings)
+        return _table_of(GroupForm)
     return _table_of(kind) if isinstance(kind, type) and issubclass(kind, msgspec.Struct) else _KINDS[kind]
 
 
@@ -226,7 +249,7 @@ _KINDS: Mapping[object, str] = {
 }
 _ALLOWED = {
     name: _kind_of(hint)
-    for kind in (InstrumentTable, LegSettings, GroupSettings, *(control[0] for control in CONTROLS.values()))
+    for kind in (InstrumentTable, LegSettings, GroupForm, *(control[0] for control in CONTROLS.values()))
     for name, hint in get_type_hints(kind).items()
 }
 """What the keys of a configuration may be, where what stands there is of another kind."""

@@ -22,7 +22,7 @@ from projections.portfolio import PORTFOLIO, BalanceRow
 from projections.profit_and_loss import ProfitRow, by_account
 from projections.rows import MemoryRows, fold_records
 
-VERDICTS = ("accepted", "duplicate", "malformed", "refused", "stale")
+VERDICTS = ("accepted", "duplicate", "malformed", "refused", "stale", "queued", "replaced")
 FILL_COLUMNS = ("at", "order_id", "instrument", "side", "price", "quantity", "fee", "fee_asset")
 
 

@@ -19,11 +19,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from tests import group_sizes
 from tests.group_book import Book, Order
 from tests.oracle import Alert, Candle, Result, Terms, Told, ceil, floor, read_alert, to_decimal
 
-FLIPS = tuple(
-    """
+FLIPS = (
+    *group_sizes.FLIPS,
+    *"""
     stop_rounds_the_other_way stop_after_limits stop_leaves_targets stop_keeps_what_was_just_bought
     stop_stays_where_it_was average_of_the_lots_that_are_left exit_leaves_entries
     trail_follows_the_high trail_starts_at_the_close trail_rounds_the_other_way trail_needs_a_holding_before
@@ -35,14 +37,17 @@ FLIPS = tuple(
     beyond_by_the_close beyond_of_each_pyramid beyond_rounds_the_other_way
     one_pyramid_more pyramid_around_the_first_price
     reverse_at_once reverse_forgotten reverse_at_the_new_close exit_leaves_a_reversal
-    """.split()
+    """.split(),
 )
 """Rules told wrong on purpose, one at a time."""
 
 
 @dataclass
 class Group:
-    """A live group; `firsts` are the planned prices of its pyramids' first legs, `best` the trailing stop's price."""
+    """A live group; `firsts` are the planned prices of its pyramids' first legs, `best` the trailing stop's price.
+
+    `equity` is the account's when it opened.
+    """
 
     long: bool
     opened: int
@@ -54,6 +59,7 @@ class Group:
     first_fill: int = 0
     target_filled: bool = False
     exiting: bool = False
+    equity: Fraction | None = None
 
     @property
     def average(self) -> Fraction:
@@ -157,9 +163,12 @@ class Oracle:
             self.set_deadline("time_limit_minutes", at, group)
         since = group.opened if self.flip == "expiry_from_the_opening" else at
         self.set_deadline("leg_expiry_minutes", since, group, number)
+        equity = group_sizes.equity_of(self.book, self.last_close, entry, group.equity, self.flip)
+        group.equity = equity if group.equity is None else group.equity
+        capital = group_sizes.capital_of(self.settings, equity, self.flip)
         for index, leg in enumerate(self.settings["legs"]):
             price = (floor if group.long else ceil)(group.profit(entry, leg["gap_pct"]), self.terms.tick)
-            share = Fraction(self.settings["capital"]) * Fraction(leg["weight_pct"]) / 100
+            share = capital * Fraction(leg["weight_pct"]) / 100
             quantity = floor(share / price, self.terms.step) if price > 0 else Fraction(0)
             kind = "market" if index == 0 and self.settings["entry"] == "market" else "limit"
             self.book.place(Order(group.sides[0], kind, "entry", price, quantity, number, index))
@@ -347,25 +356,13 @@ class Oracle:
             self.book.place(Order(group.sides[1], "stop" if role == "stop" else "limit", role, price, group.held))
 
 
-DEFAULTS = {
-    "entry": "market",
-    "max_pyramids": 1,
-    "when_flat": "keep",
-    "take_profit": "per_leg",
-    "break_even_after_first_target": False,
-    "reverse": False,
-    **dict.fromkeys(("aggregate_take_profit_pct", "stop_loss_pct", "trailing_stop_pct", "cancel_beyond_pct")),
-    **dict.fromkeys(("time_limit_minutes", "leg_expiry_minutes")),
-}
-
-
 def backtest(
     candles: list[Candle], alerts: list[Alert], settings: dict[str, Any], terms: Terms, *, spot: bool, flip: str = ""
 ) -> Result:
     """`settings` as under [group] in the TOML file; `flip` names one rule of FLIPS to tell wrong."""
     assert flip in ("", *FLIPS)
     book = Book(terms, spot, Fraction(terms.balance))
-    oracle = Oracle(terms, DEFAULTS | settings, book, flip)
+    oracle = Oracle(terms, group_sizes.DEFAULTS | settings, book, flip)
     verdicts: dict[int, str] = {}
     waiting = sorted(range(len(alerts)), key=lambda line: (alerts[line].at, line))
 

@@ -1,14 +1,16 @@
 """Given events, when a command, then events: how rules of money and order are specified."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
+
+from msgspec import UNSET
 
 from domain.account import commands, events
 from domain.account.decider import DECIDER as ACCOUNT
 from domain.bot.commands import ActOnSignal, TakeEntry
 from domain.bot.events import EntryWanted
-from domain.bot.settings import GroupSettings, LegSettings
+from domain.bot.settings import GroupSettings, LegSettings, SizedBy, Sizing
 from domain.decider import Decider, Now
 from domain.market import Instrument, make_instrument
 from domain.message import Command, Event
@@ -23,10 +25,12 @@ def instrument(fee_asset: Any = "quote", tick: str = "0.01", step: str = "0.001"
 
 
 def settings(*legs: tuple[str, str, str], **changes: Any) -> GroupSettings:
-    """Group settings from legs of (gap, weight, take profit) percent."""
+    """Group settings from legs of (gap, weight, take profit) percent; `capital` unless another size is given."""
     planned = legs or (("0", "40", "1"), ("-0.5", "60", "1"))
+    sizings = [Sizing(by, Decimal(changes.pop(by))) for by in get_args(SizedBy) if by in changes]
     return GroupSettings(
-        capital=Decimal(changes.pop("capital", "1000")),
+        capital=None if sizings else Decimal(changes.pop("capital", "1000")),
+        sizing=sizings[0] if sizings else UNSET,
         legs=tuple(LegSettings(*map(Decimal, leg)) for leg in planned),
         **changes,
     )
@@ -40,11 +44,19 @@ class Story:
         self.state = decider.initial()
         self._evolve(past)
 
-    def when(self, command: Command, at: int = 0, marks: Mapping[Any, int] | None = None) -> tuple[Event, ...]:
-        """Decide and evolve; return what happened. `at` and `marks` are for rules that look at time and market."""
+    def when(
+        self,
+        command: Command,
+        at: int = 0,
+        marks: Mapping[Any, int] | None = None,
+        groups: Sequence[Any] = (),
+        account: Any = None,
+    ) -> tuple[Event, ...]:
+        """Decide and evolve; return what happened. All but the command is for rules that look at the moment."""
         rule = self._decider.rules.get(type(command))
         if rule is None:
-            now = Now(Time(at), {InstrumentId(name): Price(price) for name, price in (marks or {}).items()})
+            seen = {InstrumentId(name): Price(price) for name, price in (marks or {}).items()}
+            now = Now(Time(at), seen, lambda _account: groups, lambda _account: account)
             happened = self._decider.timed[type(command)](self.state, command, now)
         else:
             happened = rule(self.state, command)
@@ -104,5 +116,5 @@ def let_in(story: Story, signal: ActOnSignal) -> Event:
     happened = story.when(signal)
     last = happened[-1]
     if isinstance(last, EntryWanted):
-        (last,) = story.when(TakeEntry(last.bot, last.source, last.number, last.direction, last.price, last.group))
+        *_, last = story.when(TakeEntry(last.bot, last.source, last.number, last.direction, last.price, last.group))
     return last

@@ -58,8 +58,8 @@ class Order(Struct, frozen=True):
 
     @property
     def bracket(self) -> str:
-        """What a group's stop and its targets have in common: where the stop fills, the venue cancels the rest."""
-        closes = self.reduce_only and self.role in {"stop", "target", "aggregate"}
+        """What a group's stop, its targets and a close of a part have in common: where the stop fills, the rest goes."""
+        closes = self.reduce_only and self.role in {"stop", "target", "aggregate", "close"}
         return f"{self.bot}/{self.group}" if closes and self.bot else ""
 
 

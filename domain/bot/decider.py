@@ -19,7 +19,7 @@ from domain.bot.commands import (
     TakeEntry,
 )
 from domain.bot.settings import check_settings
-from domain.bot.signals import act, take_entry, wanted
+from domain.bot.signals import act, not_entering, reverse_dropped, take_entry, wanted
 from domain.bot.state import BotState
 from domain.decider import Decider, Rule
 from domain.errors import InputError
@@ -43,8 +43,10 @@ def release(state: BotState, command: ReleaseGroup) -> tuple[Event, ...]:
         return ()
     gone = e.GroupReleased(command.bot, command.group, state.account)
     held = state.reverse
-    if held is None or state.status != "running":
+    if held is None:
         return (gone,)
+    if state.status != "running":
+        return gone, reverse_dropped(state, held.source, held.number, *not_entering(state))
     return gone, wanted(state, held.source, held.number, held.timeframe, held.direction, held.price)
 
 
@@ -176,10 +178,10 @@ DECIDER = Decider(
         StopBot: _unless_deleted(stop),
         DeleteBot: _unless_deleted(delete),
         CloseGroup: _unless_deleted(close_group),
-        ActOnSignal: _unless_deleted(act),
-        TakeEntry: take_entry,  # a deleted bot gives its slot back
+        ActOnSignal: act,  # of a deleted bot too: its sources may still deliver, and every signal is answered
         ReleaseGroup: _unless_deleted(release),
     },
+    timed={TakeEntry: take_entry},  # of a deleted bot too: it gives its slot back
     folds={
         e.BotCreated: created,
         e.BotConfigured: configured,
@@ -189,12 +191,14 @@ DECIDER = Decider(
         e.BotStopped: stopped,
         e.BotDeleted: deleted,
         e.CommandRefused: unchanged,
+        e.EntrySized: unchanged,
         e.EntryTaken: entered,
         e.EntryWanted: unchanged,
         e.EntryDropped: unchanged,
         e.PyramidTaken: pyramid_taken,
         e.AimTaken: aim_taken,
         e.ReverseTaken: reverse_taken,
+        e.ReverseDropped: unchanged,
         e.ExitWanted: exit_wanted,
         e.ExitTaken: unchanged,
         e.CloseTaken: unchanged,

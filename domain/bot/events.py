@@ -3,10 +3,10 @@
 from decimal import Decimal
 
 from domain.account.events import AccountKind
-from domain.bot.settings import GroupSettings
+from domain.bot.settings import GroupSettings, Sizing
 from domain.market import Instrument
 from domain.message import Event
-from domain.values import Direction, InstrumentId, Price, Quantity
+from domain.values import Asset, Cash, Direction, InstrumentId, Price, Quantity
 
 
 class BotCreated(Event, frozen=True, array_like=True, tag="bot.created.v1"):
@@ -76,9 +76,31 @@ class CloseTaken(Event, frozen=True, array_like=True, tag="bot.close_taken.v1"):
     last_close: Price | None
 
 
+class EntrySized(Event, frozen=True, array_like=True, tag="bot.entry_sized.v1"):
+    """What the group or pyramid that is being taken may cost (`capital`), and what that was counted from.
+
+    `equity` is the account's at these `marks`, None where it is not counted from. `risk` is what may be lost at the stop,
+    `stop_loss_pct` from the average; both are None where the capital itself is a percent of the equity.
+    """
+
+    bot: str
+    group: int
+    account: str
+    source: str
+    number: int
+    asset: Asset
+    sizing: Sizing
+    equity: Cash | None
+    marks: tuple[tuple[InstrumentId, Price], ...]
+    risk: Cash | None
+    stop_loss_pct: Decimal | None
+    capital: Cash
+
+
 class EntryTaken(Event, frozen=True, array_like=True, tag="bot.entry_taken.v1"):
     """A signal opens group `group` (counted from 1 per name of a bot) with the settings in force.
 
+    Where these size by equity or risk, `capital` in them is what that came to (`EntrySized`, in the same decision).
     Where the alert named the size to hold, `quantity` is entered at market instead of the settings' legs.
     """
 
@@ -95,7 +117,7 @@ class EntryTaken(Event, frozen=True, array_like=True, tag="bot.entry_taken.v1"):
 
 
 class PyramidTaken(Event, frozen=True, array_like=True, tag="bot.pyramid_taken.v1"):
-    """A signal adds a further entry to the live group, with the settings in force."""
+    """A signal adds a further entry to the live group, with the settings in force and `capital` as in `EntryTaken`."""
 
     bot: str
     group: int
@@ -129,6 +151,17 @@ class ReverseTaken(Event, frozen=True, array_like=True, tag="bot.reverse_taken.v
     direction: Direction
     price: Decimal
     size: Quantity | None = None
+
+
+class ReverseDropped(Event, frozen=True, array_like=True, tag="bot.reverse_dropped.v1"):
+    """The signal closes the live group and does not enter after it: it was withdrawn, or the bot may not enter."""
+
+    bot: str
+    source: str
+    number: int
+    code: str
+    reason: str
+    account: str = ""
 
 
 class ExitTaken(Event, frozen=True, array_like=True, tag="bot.exit_taken.v1"):

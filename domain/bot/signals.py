@@ -8,7 +8,9 @@ from decimal import Decimal
 
 from domain.bot import events as e
 from domain.bot.commands import ActOnSignal, TakeEntry
+from domain.bot.sizing import size_entry, with_capital
 from domain.bot.state import BotState
+from domain.decider import Now
 from domain.market import Instrument
 from domain.message import Event
 from domain.values import LARGEST, POWERS, Direction, Quantity, floor_to
@@ -30,8 +32,8 @@ def act(state: BotState, command: ActOnSignal) -> Events:
     return _enter(state, command, direction)
 
 
-def take_entry(state: BotState, command: TakeEntry) -> Events:
-    """The pool lets a signal in: it enters, unless the bot has changed meanwhile."""
+def take_entry(state: BotState, command: TakeEntry, now: Now) -> Events:
+    """The pool lets a signal in: it enters, unless the bot has changed meanwhile, or it cannot be said how large."""
     settings = state.settings
     if state.status != "running":
         return (_dropped(state, command, "BOT_NOT_RUNNING", f"status={state.status}"),)
@@ -39,22 +41,26 @@ def take_entry(state: BotState, command: TakeEntry) -> Events:
         if state.live != command.group or state.pyramids >= settings.max_pyramids:
             reason = f"live={state.live}, pyramids={state.pyramids}, max_pyramids={settings.max_pyramids}"
             return (_dropped(state, command, "PYRAMID_TOO_LATE", reason),)
-        return (
-            e.PyramidTaken(
-                state.bot, state.live, state.account, command.source, command.number, command.price, settings
-            ),
-        )
-    if state.live:
+    elif state.live:
         return (_dropped(state, command, "GROUP_LIVE", f"group={state.live}"),)
     aim, quantity = state.aim, None
     if aim is not None and (aim.source, aim.number) == (command.source, command.number):
         quantity = Quantity(abs(aim.size))
-    return (
-        e.EntryTaken(
-            state.bot, state.groups + 1, state.account, command.source, command.number, command.direction,
-            command.price, state.instrument, settings, quantity,
-        ),
+    sized = size_entry(state, command, now) if quantity is None else None
+    if isinstance(sized, tuple):
+        return (_dropped(state, command, *sized),)
+    before = () if sized is None else (sized,)
+    settings = with_capital(state, sized)
+    if command.group:
+        pyramid = e.PyramidTaken(
+            state.bot, state.live, state.account, command.source, command.number, command.price, settings
+        )
+        return *before, pyramid
+    entry = e.EntryTaken(
+        state.bot, state.groups + 1, state.account, command.source, command.number, command.direction,
+        command.price, state.instrument, settings, quantity,
     )  # fmt: skip
+    return *before, entry
 
 
 def wanted(
@@ -65,6 +71,16 @@ def wanted(
         state.bot, state.account, source, number, state.instrument.id, timeframe, direction, price,
         state.instrument.price_scale, group,
     )  # fmt: skip
+
+
+def not_entering(state: BotState) -> tuple[str, str]:
+    """Why a bot that does not run takes no entries: code and reason."""
+    return "BOT_PAUSED" if state.status == "paused" else "BOT_NOT_RUNNING", f"status={state.status}"
+
+
+def reverse_dropped(state: BotState, source: str, number: int, code: str, reason: str) -> e.ReverseDropped:
+    """The turn that the signal was to make comes to nothing."""
+    return e.ReverseDropped(state.bot, source, number, code, reason, state.account)
 
 
 def _enter(state: BotState, command: ActOnSignal, direction: Direction) -> Events:
@@ -81,29 +97,35 @@ def _enter(state: BotState, command: ActOnSignal, direction: Direction) -> Event
     return (wanted(state, command.source, command.number, command.timeframe, direction, price, state.live),)
 
 
-def _exit(state: BotState, command: ActOnSignal) -> Events:
-    """What waits to enter waits no longer, and the live group closes."""
+def _exit(state: BotState, command: ActOnSignal, *, turns: bool = False) -> Events:
+    """What waits to enter waits no longer, and the live group closes; where `turns`, the signal waits instead."""
     heard = e.ExitWanted(
         state.bot, state.account, command.source, command.number, state.instrument.id, command.timeframe
     )
     if not state.live:
         return heard, _refused(command, "NOTHING_TO_EXIT", "live groups=0")
-    return heard, _exit_taken(state, command)
+    held, name = state.reverse, f"{command.source}/{command.number}"
+    if held is None:
+        return heard, _exit_taken(state, command)
+    code, reason = ("REPLACED", f"by {name}") if turns else ("REVERSE_WITHDRAWN", f"exit signal {name}")
+    gone = reverse_dropped(state, held.source, held.number, code, reason)
+    return heard, gone, _exit_taken(state, command)
 
 
 def _against(state: BotState, command: ActOnSignal, direction: Direction, size: Quantity | None) -> Events:
     """Close the live group; the other way follows when it has closed, if that is wanted and the bot may enter."""
-    exits = _exit(state, command)
-    turns = size is not None or state.settings.reverse
-    if not turns or state.status != "running":
-        return exits
+    if size is None and not state.settings.reverse:
+        return _exit(state, command)
+    if state.status != "running":
+        return *_exit(state, command), reverse_dropped(state, command.source, command.number, *not_entering(state))
     price = _price(state.instrument, command)
     if isinstance(price, e.AlertRefused):
-        return exits
+        exits = _exit(state, command)
+        return *exits, reverse_dropped(state, command.source, command.number, price.code, price.reason)
     turn = e.ReverseTaken(
         state.bot, state.account, command.source, command.number, command.timeframe, direction, price, size
     )
-    return *exits, turn
+    return *_exit(state, command, turns=True), turn
 
 
 def _aim(state: BotState, command: ActOnSignal) -> Events:

@@ -8,9 +8,11 @@ from domain.execution_pool.events import QueuedSignalReplaced, SignalQueued
 from domain.message import Command, Event
 from domain.policies.flatten_halted import review_at_events, review_at_the_end
 from domain.policies.queue_signal import expire_signal
-from domain.position_group.commands import ExpireGroup, ExpireLegs
-from domain.position_group.events import GroupOpened, PyramidAdded
-from domain.values import Time
+from domain.position_group.commands import ExpireGroup, ExpireLegs, ReviewGuards
+from domain.position_group.events import CloseFailed, GroupOpened, PyramidAdded
+from domain.values import MINUTE, Time
+
+NOTHING_THERE = "POSITION_INSUFFICIENT:"
 
 
 def end_group(event: GroupOpened, at: Time) -> Iterator[tuple[Time, Command]]:
@@ -31,9 +33,19 @@ def end_pyramid(event: PyramidAdded, at: Time) -> Iterator[tuple[Time, Command]]
         yield Time(at + event.leg_expiry_us), ExpireLegs(event.bot, event.group, legs)
 
 
+def look_again(event: CloseFailed, at: Time) -> Iterator[tuple[Time, Command]]:
+    """A group that could neither have its stop nor close asks again, and not at the speed of its refusals.
+
+    Where the account has nothing that could be closed, no time that passes brings it.
+    """
+    if not event.reason.startswith(NOTHING_THERE):
+        yield Time(at + MINUTE), ReviewGuards(event.bot, event.group)
+
+
 DEADLINES: Mapping[type[Event], Deadline] = {
     GroupOpened: end_group,
     PyramidAdded: end_pyramid,
+    CloseFailed: look_again,
     SignalQueued: expire_signal,
     QueuedSignalReplaced: expire_signal,
     RiskLimitsSet: review_at_events,

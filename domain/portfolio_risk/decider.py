@@ -13,6 +13,7 @@ from domain.portfolio_risk import commands as c
 from domain.portfolio_risk import events as e
 from domain.portfolio_risk.choosing import cash, fill_profit
 from domain.portfolio_risk.offsetting import Events, evaluate, evolve, go_on, is_stuck, live
+from domain.portfolio_risk.resting import quiet
 from domain.portfolio_risk.settings import check_settings
 from domain.portfolio_risk.state import FOLDS, RiskState
 from domain.values import SECOND
@@ -192,4 +193,5 @@ DECIDER = Decider(
     opens=frozenset({c.ConfigureOffset, c.RunOffset, c.SkipOffset, c.BlockGroup, c.UnblockGroup}),
     closed=lambda _state: False,
     rounds=rounds,
+    quiet=quiet,
 )

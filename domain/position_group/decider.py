@@ -175,6 +175,8 @@ def record_order_end(state: GroupState, command: RecordOrderEnd) -> Events:
     failed = e.CloseFailed(command.bot, command.group, name, command.remaining, reason)
     if state.reducing:
         return _settled(state, failed, resume=True)
+    if state.stop_lost:  # refused both, at once again it would be refused both again, and so for ever
+        return _settled(state, failed)
     return _reviewed(state, _settled(state, failed))  # it goes on, and not without its stop
 
 

@@ -53,6 +53,7 @@ def _leg(
     else:
         gap_numerator, gap_denominator = growth(-leg.gap_pct)
         price = ceil_ratio(scaled, (gap_numerator, gap_denominator * denominator), instrument.tick)
+    assert settings.capital is not None, "an entry is sized before its legs are planned"
     quantity = _quantity(settings.capital, leg.weight_pct, instrument, price)
     kind = settings.entry if index == 0 else "limit"
     return Leg(index, kind, Price(price), Quantity(quantity), leg.take_profit_pct)

@@ -182,7 +182,9 @@ def _bring(role: e.GuardRole, state: GroupState, works: Guard | None, wanted: tu
                 Quantity(quantity), reason,
             ),
         )  # fmt: skip
-    if works.going or (wanted is not None and (works.price, works.quantity) == (wanted[0], quantity)):
+    # A stop from which targets have taken is worth less than it says, also where entries have made up for it.
+    as_wanted = wanted is not None and (works.price, works.quantity, works.taken) == (wanted[0], quantity, 0)
+    if works.going or as_wanted:
         return ()
     return (e.GuardWithdrawn(state.bot, state.group, state.account, role),)
 

@@ -30,11 +30,15 @@ class LegState(Struct, frozen=True):
 
 
 class Guard(Struct, frozen=True):
-    """A stop or an aggregate take profit that works; `going` once it has been asked to go."""
+    """A stop or an aggregate take profit that works; `going` once it has been asked to go.
+
+    `taken` is what targets have sold since a stop was placed: of one bracket, the venue takes it from the stop.
+    """
 
     price: int
     quantity: int
     going: bool = False
+    taken: int = 0
 
 
 class GroupState(Struct, frozen=True):
@@ -42,7 +46,7 @@ class GroupState(Struct, frozen=True):
 
     `average` is the cost of what is held, without fees, as (sum of price x quantity, quantity): a fraction in price
     quanta. `best` is the best close since something is held (0 before the first entry), `reducing` what is still to be closed of it at market
-    while the group goes on.
+    while the group goes on. `stop_lost` says that the last stop ended where it should have worked.
     """
 
     bot: str
@@ -67,6 +71,7 @@ class GroupState(Struct, frozen=True):
     target_met: bool = False
     reducing: int = 0
     exit_reason: str = "exit"
+    stop_lost: bool = False
 
     @property
     def guards_work(self) -> bool:
@@ -137,7 +142,8 @@ def target_filled(state: GroupState, event: e.TargetFilled) -> GroupState:
     legs = state.legs
     if not event.remaining:
         legs = _with(state, structs.replace(legs[event.leg], targets=legs[event.leg].targets - 1))
-    return structs.replace(state, legs=legs, held=state.held - event.quantity, target_met=True)
+    state = structs.replace(state, legs=legs, held=state.held - event.quantity, target_met=True)
+    return _taken_from_stop(state, event.quantity)
 
 
 def target_ended(state: GroupState, event: e.TargetEnded) -> GroupState:
@@ -152,6 +158,8 @@ def target_ended(state: GroupState, event: e.TargetEnded) -> GroupState:
 
 
 def guard_set(state: GroupState, event: e.GuardSet) -> GroupState:
+    if event.role == "stop":
+        state = structs.replace(state, stop_lost=False)
     return _with_guard(state, event.role, Guard(event.price, event.quantity))
 
 
@@ -163,10 +171,15 @@ def guard_withdrawn(state: GroupState, event: e.GuardWithdrawn) -> GroupState:
 
 def guard_filled(state: GroupState, event: e.GuardFilled) -> GroupState:
     state = structs.replace(state, held=state.held - event.quantity)
+    if event.role == "aggregate":
+        state = _taken_from_stop(state, event.quantity)
     return state if event.remaining else _with_guard(state, event.role, None)
 
 
 def guard_ended(state: GroupState, event: e.GuardEnded) -> GroupState:
+    stop = state.stop
+    if event.role == "stop" and state.status == "open" and stop is not None and not stop.going:
+        state = structs.replace(state, stop_lost=True)
     return _with_guard(state, event.role, None)
 
 
@@ -236,6 +249,13 @@ def blend(average: tuple[int, int], held: int, price: int, quantity: int) -> tup
     numerator, denominator = worth * held + price * quantity * count, count * (held + quantity)
     common = gcd(numerator, denominator)  # else a group that lives long would carry ever longer numbers
     return numerator // common, denominator // common
+
+
+def _taken_from_stop(state: GroupState, quantity: int) -> GroupState:
+    stop = state.stop
+    if stop is None:
+        return state
+    return structs.replace(state, stop=structs.replace(stop, taken=stop.taken + quantity))
 
 
 def _with_guard(state: GroupState, role: e.GuardRole, guard: Guard | None) -> GroupState:

@@ -4,7 +4,7 @@ Exposure is counted at its worst: what is held at the last price, and every open
 price, on the side on which that is more. Everything is in cash quanta of the limits' currency.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from functools import lru_cache
 
@@ -29,6 +29,23 @@ def equity(state: AccountState, marks: Marks, currency: Asset) -> int | None:
                 return None
             worth += instrument.notional(marks[name], position)
     return worth
+
+
+def unvalued(state: AccountState, marks: Marks, currency: Asset | None) -> Denial | None:
+    """Why `equity` is not known."""
+    held = [name for name, position in state.positions.items() if position]
+    unknown = next((name for name in held if name not in marks), None)
+    if unknown is not None:
+        return "MARK_UNKNOWN", f"instrument={unknown}"
+    return _foreign(state, held, currency)
+
+
+def _foreign(state: AccountState, names: Iterable[InstrumentId], currency: Asset | None) -> Denial | None:
+    for name in names:
+        quote = state.listings[name].instrument.quote
+        if quote != currency:
+            return "CURRENCY_DIFFERENT", f"held={name}, quote={quote}, currency={currency}"
+    return None
 
 
 def results(state: AccountState, marks: Marks, currency: Asset) -> dict[str, int]:
@@ -83,16 +100,9 @@ def _open_notional(state: AccountState, marks: Marks, order: Order) -> int:
 
 def priced(state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
     """All that is held has a price, and all that is held or open is in the limits' currency: else nothing adds up."""
-    held = [name for name, position in state.positions.items() if position]
-    unknown = next((name for name in held if name not in worth.now.marks), None)
-    if unknown is not None:
-        return "MARK_UNKNOWN", f"instrument={unknown}"
     currency = state.limits.currency
-    for name in (*held, *(open_.instrument for open_ in state.orders.values())):
-        quote = state.listings[name].instrument.quote
-        if quote != currency:
-            return "CURRENCY_DIFFERENT", f"held={name}, quote={quote}, currency={currency}"
-    return None
+    denial = unvalued(state, worth.now.marks, currency)
+    return denial or _foreign(state, (open_.instrument for open_ in state.orders.values()), currency)
 
 
 def within_bot(state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from domain.account.events import OrderDenied, OrderIntended, RiskPassed
-from domain.account.limits import NO_LIMITS, RiskLimits
+from domain.account.limits import RiskLimits
 from domain.account.state import AccountState
 from domain.decider import Now
 from domain.risk.exposure import EXPOSURE_RULES
@@ -30,7 +30,7 @@ def judge(state: AccountState, order: OrderIntended, now: Now) -> RiskPassed | O
     try:
         worth = worth_of(state, listing, order, now)
         rules = RULES
-        if limits is not NO_LIMITS:
+        if state.limits_version:
             asked = active_rules
             rules = active_rules(limits, worth.closes)
         for rule in rules:
@@ -40,7 +40,7 @@ def judge(state: AccountState, order: OrderIntended, now: Now) -> RiskPassed | O
                 return _denied(state, order, denial)
     except Exception as error:  # noqa: BLE001  (whatever went wrong, an order that was not judged is not sent)
         return _denied(state, order, ("RISK_CHECK_FAILED", f"rule={asked.__name__}, error={error}"))
-    if limits is NO_LIMITS:
+    if not state.limits_version:
         return RiskPassed(order.account, order.order, order.instrument, worth.notional, worth.held_back)
     at = now.at if limits.window_seconds else Time(0)
     return RiskPassed(

@@ -18,6 +18,13 @@ class OpenSource(Command, frozen=True, array_like=True):
     follow: Follow = "action"
 
 
+class MapSource(Command, frozen=True, array_like=True):
+    """Read the bodies of a source by another mapping; by none, where it is empty."""
+
+    source: str
+    mapping: dict[str, str]
+
+
 class DeliverAlert(Fact, frozen=True, array_like=True):
     """A delivery as it came, its secret redacted."""
 

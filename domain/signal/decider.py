@@ -9,7 +9,7 @@ from domain.message import Event
 from domain.signal import events as e
 from domain.signal.alert import Alert, parse_alert, plain_symbol
 from domain.signal.body import MalformedAlertError
-from domain.signal.commands import OpenSource, ReceiveAlert
+from domain.signal.commands import MapSource, OpenSource, ReceiveAlert
 from domain.signal.paths import check_mapping
 from domain.values import InstrumentId, Time, time_text
 
@@ -38,6 +38,12 @@ def open_source(state: SourceState, command: OpenSource) -> tuple[Event, ...]:
             command.source, command.bot, command.instrument, command.lag_us_max, mapping, command.follow
         ),
     )  # fmt: skip
+
+
+def map_source(state: SourceState, command: MapSource) -> tuple[Event, ...]:
+    """What has been delivered was read by the mapping of then; raises InputError where the new one could read nothing."""
+    mapping = check_mapping(command.mapping)
+    return () if mapping == state.mapping else (e.SourceMapped(command.source, mapping),)
 
 
 def receive(state: SourceState, command: ReceiveAlert) -> tuple[Event, ...]:
@@ -89,6 +95,11 @@ def opened(state: SourceState, event: e.SourceOpened) -> SourceState:
     return state
 
 
+def source_mapped(state: SourceState, event: e.SourceMapped) -> SourceState:
+    state.mapping = event.mapping
+    return state
+
+
 def received(state: SourceState, event: e.AlertReceived) -> SourceState:
     state.deliveries = event.number
     return state
@@ -114,9 +125,10 @@ DECIDER = Decider(
     kind="signal",
     key=attrgetter("source"),
     initial=SourceState,
-    rules={OpenSource: open_source, ReceiveAlert: receive},
+    rules={OpenSource: open_source, MapSource: map_source, ReceiveAlert: receive},
     folds={
         e.SourceOpened: opened,
+        e.SourceMapped: source_mapped,
         e.AlertReceived: received,
         e.SignalAccepted: accepted,
         e.SignalRefused: recognised,

@@ -29,6 +29,13 @@ class SourceOpened(Event, frozen=True, array_like=True, tag="signal.source_opene
     follow: Follow = "action"
 
 
+class SourceMapped(Event, frozen=True, array_like=True, tag="signal.source_mapped.v1"):
+    """Deliveries from here on are read by this mapping; where it is empty, their form is told by their keys."""
+
+    source: str
+    mapping: dict[str, str]
+
+
 class AlertReceived(Event, frozen=True, array_like=True, tag="signal.alert_received.v1"):
     """A delivery as it came, its secret redacted. `number` counts the source's deliveries from 1."""
 

@@ -1,6 +1,7 @@
 """Ledgers: where a run's records go, in Postgres or in memory; both know the digest of what they were given."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Literal
 
 from eventsourcing.persistence import PersistenceError
@@ -14,7 +15,7 @@ from domain.values import Time
 from infrastructure.event_store.codec import LogDigest
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.engine_version import engine_version, rules_hash
-from infrastructure.event_store.mapper import RecordMapper
+from infrastructure.event_store.mapper import RecordMapper, StoredRecord
 
 RULES = "candle-v1"
 ENGINE_STREAM = 0
@@ -34,6 +35,14 @@ class RunOpening(Struct, frozen=True):
     tape_digest: str | None = None
 
 
+class Sent(Struct, frozen=True):
+    """A group of records on its way into the log."""
+
+    records: list[Record[Event]]
+    stored: list[StoredRecord]
+    done: "Future[list[int]]"
+
+
 class PostgresLedger:
     """The ledger of one run in Postgres: whole inputs only, several to a transaction.
 
@@ -47,6 +56,7 @@ class PostgresLedger:
         self._mapper = RecordMapper(run)
         self._group_size = group_size
         self._waiting: list[Record[Event]] = []
+        self._sent: Sent | None = None
 
     @classmethod
     def begin(cls, database: Database, opening: RunOpening, at: Time, group_size: int = GROUP_SIZE) -> "PostgresLedger":
@@ -58,21 +68,40 @@ class PostgresLedger:
         return ledger
 
     def append(self, records: list[Record[Event]]) -> None:
-        """Take one input's whole cascade, or several; durable after the next `flush`, or once a group is full."""
+        """Take one input's whole cascade, or several; durable after the next `flush`.
+
+        A full group is written while the next one is made. Raises what the group before has met; it is kept and tried again.
+        """
         if self._waiting and len(self._waiting) + len(records) > self._group_size:
-            self.flush()
+            self._send()
         self._waiting.extend(records)
         if len(self._waiting) >= self._group_size:
-            self.flush()
+            self._send()
 
     def flush(self) -> None:
-        """Make everything appended so far durable, in one transaction."""
-        if not self._waiting:
+        """Make everything appended so far durable."""
+        self._send()
+        self._confirm()
+
+    def _send(self) -> None:
+        """Hand what waits to the sequencer. Only one group is under way, so that none can overtake one that fails."""
+        self._confirm()
+        if self._waiting:
+            stored = [self._mapper.to_stored_event(record) for record in self._waiting]
+            self._sent = Sent(self._waiting, stored, self._database.recorder.sequencer.submit(stored))
+            self._waiting = []
+
+    def _confirm(self) -> None:
+        """Wait until the group that is under way is durable; where it cannot be, it waits again."""
+        sent, self._sent = self._sent, None
+        if sent is None:
             return
-        stored = [self._mapper.to_stored_event(record) for record in self._waiting]
-        self._database.recorder.insert_events(stored)
-        self.digest.update_encoded(self._waiting, [row.state for row in stored])
-        self._waiting = []
+        try:
+            sent.done.result()
+        except BaseException:
+            self._waiting = sent.records + self._waiting
+            raise
+        self.digest.update_encoded(sent.records, [row.state for row in sent.stored])
 
     def end(self) -> None:
         """Flush, and record that the run is complete: how many records and events, with which digest."""

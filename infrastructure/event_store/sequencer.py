@@ -170,12 +170,17 @@ class Sequencer:
             try:
                 return self._write(group)
             except _MovedError:
-                continue
+                continue  # look again
         # Others append faster than we can look: this time look while they have to wait.
-        with self._connection() as connection, connection.transaction():
-            connection.execute(_LOCKED, [LOCK])
+        try:
+            with self._connection() as connection, connection.transaction():
+                connection.execute(_LOCKED, [LOCK])
+                self._forget()
+                return self._write(group, connection)
+        except PersistenceError as error:
             self._forget()
-            return self._write(group, connection)
+            waiting = [each for each in group if not each.done.done()]
+            return waiting, self._read_back([record for each in waiting for record in each.records], error)
 
     def _write(
         self, group: list[Append], connection: psycopg.Connection[DictRow] | None = None

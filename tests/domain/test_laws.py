@@ -50,6 +50,17 @@ STOPS: tuple[dict[str, Any], ...] = (
     {"time_limit_minutes": 7},
     {"leg_expiry_minutes": 3, "cancel_beyond_pct": Decimal("0.3"), "stop_loss_pct": Decimal("0.8")},
 )
+SIZES: st.SearchStrategy[dict[str, Any]] = st.sampled_from(
+    [
+        {"capital": "8"},
+        {"capital": "60"},
+        {"capital": "1000"},
+        {"capital_pct_of_equity": "12.5"},
+        {"risk_pct_of_equity": "0.4", "stop_loss_pct": Decimal(2)},
+        {"risk_amount": "3", "stop_loss_pct": Decimal("1.5")},
+    ]
+)
+"""How large a pyramid is; what it may lose needs a stop, which the ends may put closer."""
 ENDS = st.builds(lambda mode, stops: {**mode, **stops}, st.sampled_from(MODES), st.sampled_from(STOPS))
 """How groups end beside the targets of their legs."""
 
@@ -83,12 +94,11 @@ def plays(draw: st.DrawFn, faults: Any = FAULTS) -> Play:
     alerts = [make_alert(chance, number, candles) for number in range(draw(st.integers(0, 25)))]
     group = spec.settings(
         *draw(st.sampled_from(LEGS)),
-        capital=draw(st.sampled_from(["8", "60", "1000"])),
         entry=draw(st.sampled_from(["market", "limit"])),
         when_flat=draw(st.sampled_from(["keep", "cancel"])),
         max_pyramids=draw(st.sampled_from([1, 1, 3])),
         reverse=draw(st.booleans()),
-        **draw(ENDS),
+        **{**draw(SIZES), **draw(ENDS)},
     )
     balance = draw(st.sampled_from(["20", "700", "100000"]))
     terms = Terms(Decimal("0.0002"), Decimal("0.001"), Decimal(draw(st.sampled_from(["0", "0.001"]))))

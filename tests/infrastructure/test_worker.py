@@ -131,7 +131,8 @@ def test_a_worker_stopped_and_started_at_every_row_writes_the_same_log(make_data
     chance = random.Random(3)
     walk = random_walk(chance, 40)
     ends = {**MODES[2], **STOPS[2], "max_pyramids": 3, "time_limit_minutes": 7, "leg_expiry_minutes": 3}
-    rows = [*opening(**ends), *in_order(walk, [make_alert(chance, number, 40) for number in range(20)])]
+    size = {"capital_pct_of_equity": "3"}  # of what the marks of before the stop say
+    rows = [*opening(**ends, **size), *in_order(walk, [make_alert(chance, number, 40) for number in range(20)])]
     logs = []
     for stops in (0, 8):
         with make_database() as database:
@@ -144,6 +145,7 @@ def test_a_worker_stopped_and_started_at_every_row_writes_the_same_log(make_data
             logs.append(log_of(database, worker.run))
     assert logs[0] == logs[1]
     assert fills(logs[0])
+    assert "EntrySized" in kinds(logs[0])
 
 
 def test_the_outcome_of_a_command_names_the_events_it_caused(database: Database) -> None:

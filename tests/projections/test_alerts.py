@@ -3,7 +3,15 @@ from decimal import Decimal
 import pytest
 from msgspec import structs
 
-from domain.bot.events import AimTaken, AlertRefused, EntryDropped, EntryTaken, ExitTaken, PyramidTaken
+from domain.bot.events import (
+    AimTaken,
+    AlertRefused,
+    EntryDropped,
+    EntryTaken,
+    ExitTaken,
+    PyramidTaken,
+    ReverseDropped,
+)
 from domain.bot.settings import GroupSettings
 from domain.errors import MissingError
 from domain.execution_pool.events import (
@@ -52,6 +60,7 @@ ENTERED = EntryTaken(
     instrument=BTC,
     settings=GroupSettings(Decimal(1000), ()),
 )
+EXITED = ExitTaken(bot="dca", group=2, instrument=BTC.id, source="tv", number=1, last_close=None)
 ROW = AlertRow(source="tv", number=1, at=START, body="{}")
 ACCEPTED_ROW = structs.replace(
     ROW,
@@ -125,8 +134,16 @@ def rows_after(*events: Event) -> MemoryRows:
         ((ACCEPTED,), ACCEPTED_ROW),
         ((ACCEPTED, ENTERED), structs.replace(ACCEPTED_ROW, group=3, price="46250")),
         (
-            (ACCEPTED, ExitTaken(bot="dca", group=2, instrument=BTC.id, source="tv", number=1, last_close=None)),
+            (ACCEPTED, EXITED),
             structs.replace(ACCEPTED_ROW, group=2),
+        ),
+        (
+            (ACCEPTED, EXITED, ReverseDropped("dca", "tv", 1, "BOT_PAUSED", "status=paused")),
+            structs.replace(ACCEPTED_ROW, group=2, verdict="refused", code="BOT_PAUSED", reason="status=paused"),
+        ),
+        (
+            (ACCEPTED, EXITED, ReverseDropped("dca", "tv", 1, "REPLACED", "by tv/2")),
+            structs.replace(ACCEPTED_ROW, group=2, verdict="replaced", code="REPLACED", reason="by tv/2"),
         ),
         (
             (ACCEPTED, AlertRefused(bot="dca", source="tv", number=1, code="GROUP_LIVE", reason="group=1")),

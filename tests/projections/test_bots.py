@@ -21,7 +21,7 @@ from domain.bot.events import (
 from domain.bot.settings import GroupSettings, LegSettings
 from domain.errors import MissingError
 from domain.message import Event
-from domain.signal.events import SourceOpened
+from domain.signal.events import SourceMapped, SourceOpened
 from projections.bots import BOTS, AccountRow, BotRow, HaltRow, SourceRow, settings_of
 from projections.rows import MemoryRows, fold_records
 from tests.domain.test_laws import Play, plays
@@ -79,7 +79,7 @@ def test_status_is_the_last_change(events: tuple[Event, ...], status: str) -> No
 def test_settings_in_force_are_the_last_ones_exactly() -> None:
     row = bot_after(BotConfigured("dca", OTHER))
     assert settings_of(row) == OTHER
-    assert settings_of(row).capital.as_tuple() == OTHER.capital.as_tuple()
+    assert str(settings_of(row).capital) == str(OTHER.capital) == "1E+3"
 
 
 def test_live_group_is_the_one_not_released() -> None:
@@ -113,7 +113,17 @@ def test_halts_of_account_and_bot_stand_apart() -> None:
 
 def test_a_source_goes_to_its_bot() -> None:
     [row] = after(SourceOpened("tv", "dca", BTC.id, 5_000_000)).all(SourceRow)
-    assert row == SourceRow("tv", "dca", "BTC/USDT", START, 5_000_000)
+    assert row == SourceRow("tv", "dca", "BTC/USDT", START, 5_000_000, mapped_at=START)
+
+
+def test_a_source_has_the_mapping_that_was_set_last_and_since_when() -> None:
+    first, second = {"symbol": "$.s", "action": "$.a"}, {"symbol": "BTCUSDT", "action": "$.b"}
+    opened = SourceOpened("tv", "dca", BTC.id, None, first, "position")
+    [row] = after(opened).all(SourceRow)
+    assert (row.mapping, row.follow, row.mapped_at) == ('{"symbol":"$.s","action":"$.a"}', "position", START)
+    [row] = after(opened, SourceMapped("tv", second)).all(SourceRow)
+    assert (row.mapping, row.opened_at) == ('{"symbol":"BTCUSDT","action":"$.b"}', START)
+    assert row.mapped_at == START + HOUR
 
 
 @pytest.mark.parametrize("event", [BotStarted("dca"), BotConfigured("dca", SETTINGS), ENTERED, GroupReleased("dca", 1)])

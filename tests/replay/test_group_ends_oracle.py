@@ -12,7 +12,7 @@ import pytest
 
 from domain.account.events import OrderDenied, OrderFilled, OrderRejected
 from domain.bot.events import AlertRefused, PyramidTaken
-from domain.bot.settings import GroupSettings, check_settings
+from domain.bot.settings import GroupForm, settings_of
 from domain.market import make_instrument
 from domain.message import Event
 from domain.position_group.events import PyramidRefused
@@ -56,7 +56,7 @@ def observed(case: Case, *, every: bool = False) -> Result:
         instrument,
         simulated.Terms(terms.maker_fee, terms.taker_fee),
         {"USDT": terms.balance},
-        check_settings(msgspec.convert(case.group, GroupSettings)),
+        settings_of(msgspec.convert(case.group, GroupForm)),
         "spot" if case.spot else "margin",
     )
     alerts = [TimedAlert(Time(alert.at), SOURCE, as_text(alert.body)) for alert in case.alerts]
@@ -133,6 +133,25 @@ def group_of(random: Random, *, spot: bool) -> dict[str, Any]:
     return group
 
 
+SIZES = {
+    "capital_pct_of_equity": (["5", "30", "99.5"], ["0.5", "1", "5"]),
+    "risk_pct_of_equity": (["0.07", "0.5", "2"], ["0.001", "0.013"]),
+    "risk_amount": (["0.5", "3", "7.77"], ["3", "7.77", "100"]),
+}
+"""Sizes on a spot account and on a margin account; on the latter, so little that cash is never looked at."""
+
+
+def sized(random: Random, group: dict[str, Any], *, spot: bool) -> dict[str, Any]:
+    """Half of the groups cost what they may by the equity or by what they may lose."""
+    way = random.choice([*SIZES, *[""] * len(SIZES)])
+    if not way:
+        return group
+    group = {key: value for key, value in group.items() if key != "capital"}
+    if way != "capital_pct_of_equity":
+        group.setdefault("stop_loss_pct", random.choice(PERCENTS))
+    return group | {way: random.choice(SIZES[way][0 if spot else 1])}
+
+
 def alerts_on(random: Random, candles: Sequence[Candle], spot: bool) -> list[Alert]:
     times = [candle.open_time for candle in candles[1:-1]] or [candles[-1].open_time]
     sides = ["buy", "buy", "sell"] if random.random() < 0.5 or spot else ["sell", "sell", "buy"]
@@ -156,9 +175,11 @@ def case_of(seed: int) -> Case:
     candles = walk(seed, random.randint(3, 40), random.choice([30, 80, 150, 150]))
     balance = random.choice([1_000_000, 1_000_000, 1200]) if spot else 10**9
     tick, step = random.choice(["0.01", "0.1", "0.5"]), random.choice(["0.00001", "0.001"])
-    return Case(
-        candles, alerts_on(random, candles, spot), group_of(random, spot=spot), terms_of(tick, step, balance), spot
-    )
+    alerts, group = alerts_on(random, candles, spot), group_of(random, spot=spot)
+    group = sized(random, group, spot=spot)
+    if "capital" not in group and not spot:
+        balance = 1_000_000
+    return Case(candles, alerts, group, terms_of(tick, step, balance), spot)
 
 
 def terms_of(tick: str = "0.01", step: str = "0.001", balance: int = 10**9) -> Terms:
@@ -300,17 +321,32 @@ def real_alerts(candles: Sequence[Candle], count: int) -> list[Alert]:
 
 
 WAYS: dict[str, dict[str, Any]] = {
-    "per_leg": {"break_even_after_first_target": True, "stop_loss_pct": "4", "cancel_beyond_pct": "2"},
-    "aggregate": {"aggregate_take_profit_pct": "1", "trailing_stop_pct": "3", "time_limit_minutes": 2000},
-    "hybrid": {"aggregate_take_profit_pct": "1.2", "stop_loss_pct": "5", "leg_expiry_minutes": 700},
+    "per_leg": {
+        "capital": "1000",
+        "break_even_after_first_target": True,
+        "stop_loss_pct": "4",
+        "cancel_beyond_pct": "2",
+    },
+    "aggregate": {
+        "capital_pct_of_equity": "0.5",
+        "aggregate_take_profit_pct": "1",
+        "trailing_stop_pct": "3",
+        "time_limit_minutes": 2000,
+    },
+    "hybrid": {
+        "risk_pct_of_equity": "0.02",
+        "aggregate_take_profit_pct": "1.2",
+        "stop_loss_pct": "5",
+        "leg_expiry_minutes": 700,
+    },
 }
 
 
 @pytest.mark.parametrize(("way", "spot"), [("per_leg", True), ("aggregate", False), ("hybrid", False)])
 def test_months_of_bitcoin_agree(real_candles: list[Candle], way: str, spot: bool) -> None:
     legs = [leg("0", "20", "1"), leg("-0.5", "30", "1.5"), leg("-2", "50", "2")]
-    group = {"capital": "1000", "legs": legs, "max_pyramids": 2, "take_profit": way, "reverse": not spot} | WAYS[way]
-    terms = terms_of("0.01", "0.00001", 100_000 if spot else 10**9)
+    group = {"legs": legs, "max_pyramids": 2, "take_profit": way, "reverse": not spot} | WAYS[way]
+    terms = terms_of("0.01", "0.00001", 100_000 if spot else 10**6)
     case = Case(real_candles, real_alerts(real_candles, 600), group, terms, spot)
     result = expected(case)
     assert len(result.fills) > 500

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
+from domain.bot.settings import Sizing
 from domain.errors import InputError
 from domain.values import time_text
 from infrastructure.database import open_database
@@ -48,6 +50,7 @@ tick = "0.01"
 step = "0.1"
 timeframe = "5m"
 """
+OWN_SIZE = 'risk_pct_of_equity = "0.5"\nstop_loss_pct = "5"'
 OPTIONS = {"candles": None, "instrument": None, "tick": None, "step": None}
 
 
@@ -121,6 +124,12 @@ def test_what_the_tables_say(tmp_path: Path) -> None:
     assert [market.instrument.minimum_notional for market in portfolio.markets] == [5 * 10**8, 10 * 10**8, 5 * 10**8]
 
 
+def test_an_instrument_s_own_size_stands_for_the_common_one(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, TABLES.replace('capital = "500"', OWN_SIZE))
+    sizes = [(bot.settings.capital, bot.settings.sizing) for bot in plan.bots]
+    assert sizes == [(1000, UNSET), (None, Sizing("risk_pct_of_equity", Decimal("0.5"))), (1000, UNSET)]
+
+
 def test_alerts_go_to_the_bot_of_their_symbol_and_timeframe(tmp_path: Path) -> None:
     again = '[[instruments]]\nname = "XRP/USDT"\ncandles = "XRP.csv"\ntick = "0.01"\nstep = "0.1"\n'
     route = plan_of(tmp_path, TABLES).route()
@@ -165,6 +174,11 @@ def test_alerts_go_to_the_bot_of_their_symbol_and_timeframe(tmp_path: Path) -> N
         ('timeframe = "5m"', 'source = "desk"', "two of them name the source 'desk'"),
         ('bot = "ether"', 'bot = "a/b"', "bot 'a/b' is not allowed"),
         ('source = "desk"', 'source = "unrouted"', "source 'unrouted' is not allowed"),
+        (
+            'capital = "500"',
+            'risk_amount = "5"',
+            r"instruments\[1\]: group.stop_loss_pct is missing; allowed: .* risk_am",
+        ),
         (TABLES, "instruments = 5\n", "must be written as"),
         (TABLES, TABLES + "[other]\nx = 1\n", r"unknown key 'other'; allowed: \[group\], \[\[instruments\]\]"),
     ],
@@ -249,7 +263,10 @@ def _last_close(path: Path) -> Decimal:
     return Decimal(path.read_text().splitlines()[-1].split(",")[4])
 
 
-def test_it_is_kept_verified_and_the_same_from_stored_tapes(several: Stage) -> None:
+@pytest.mark.parametrize("size", ['capital = "500"', OWN_SIZE])
+def test_it_is_kept_verified_and_the_same_from_stored_tapes(size: str, several: Stage) -> None:
+    tables = TABLES.replace('capital = "500"', size)
+    several.config.write_text(CONFIG + tables)
     summary = several.backtest(**OPTIONS)
     kept = several.backtest("--keep", **OPTIONS)
     assert without(kept, "run", "seconds") == without(summary, "run", "seconds")
@@ -261,7 +278,7 @@ def test_it_is_kept_verified_and_the_same_from_stored_tapes(several: Stage) -> N
     assert (ended.code, ended.json[0]["status"]) == (0, "same"), ended.json
     assert ended.json[0]["log_sha256"] == summary["log_sha256"]
     assert run("doctor").code == 0
-    several.config.write_text(CONFIG + TABLES.replace('candles = "BTC.csv"', 'tape = "BTC"'))
+    several.config.write_text(CONFIG + tables.replace('candles = "BTC.csv"', 'tape = "BTC"'))
     assert several.backtest(**OPTIONS)["log_sha256"] == summary["log_sha256"]
 
 

@@ -3,9 +3,11 @@
 from decimal import Decimal
 from typing import Any
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
-from domain.bot.commands import ActOnSignal, CreateBot, PauseBot, ReleaseGroup, StartBot, TakeEntry
+from domain.bot.commands import ActOnSignal, CreateBot, PauseBot, ReleaseGroup, ResumeBot, StartBot, StopBot, TakeEntry
 from domain.bot.decider import DECIDER
 from domain.bot.events import (
     AimTaken,
@@ -15,6 +17,8 @@ from domain.bot.events import (
     EntryWanted,
     ExitTaken,
     PyramidTaken,
+    ReverseDropped,
+    ReverseTaken,
 )
 from domain.bot.settings import GroupSettings, LegSettings, check_settings
 from domain.errors import InputError
@@ -157,8 +161,117 @@ def test_and_turns_the_other_way_where_that_is_wanted() -> None:
     assert (asks.direction, asks.price, asks.number) == ("short", Decimal(101), 2)
 
 
-def against() -> ActOnSignal:
-    return ActOnSignal("dca", "signals", 2, "sell", Decimal(101), None)
+def turning(**changes: Any) -> Story:
+    """A long that closes for signal 2, which waits to enter the other way."""
+    story = pyramiding("margin", reverse=True, **changes)
+    signal(story, "buy")
+    assert kinds(story.when(against()))[-1] == "ReverseTaken"
+    return story
+
+
+def dropped(event: Event) -> tuple[int, str, str]:
+    assert isinstance(event, ReverseDropped)
+    return event.number, event.code, event.reason
+
+
+def test_an_exit_withdraws_the_signal_that_waits_to_turn_and_says_so() -> None:
+    story = turning()
+    heard, drop, exits = story.when(ActOnSignal("dca", "signals", 3, "exit", None, None))
+    assert kinds([heard, exits]) == ["ExitWanted", "ExitTaken"]
+    assert dropped(drop) == (2, "REVERSE_WITHDRAWN", "exit signal signals/3")
+    assert kinds(story.when(ReleaseGroup("dca", 1))) == ["GroupReleased"]
+
+
+def test_a_newer_signal_takes_the_place_of_the_one_that_waits_to_turn() -> None:
+    story = turning()
+    happened = story.when(against(3))
+    assert kinds(happened) == ["ExitWanted", "ReverseDropped", "ExitTaken", "ReverseTaken"]
+    assert dropped(happened[1]) == (2, "REPLACED", "by signals/3")
+    _, asks = story.when(ReleaseGroup("dca", 1))
+    assert isinstance(asks, EntryWanted)
+    assert asks.number == 3
+
+
+def test_a_newer_signal_that_cannot_turn_itself_withdraws_the_one_that_waits() -> None:
+    story = turning()
+    unpriced = ActOnSignal("dca", "signals", 3, "sell", None, None)
+    _, older, _, newer = story.when(unpriced)
+    assert dropped(older) == (2, "REVERSE_WITHDRAWN", "exit signal signals/3")
+    assert dropped(newer)[:2] == (3, "PRICE_UNKNOWN")
+    assert kinds(story.when(ReleaseGroup("dca", 1))) == ["GroupReleased"]
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "reason"),
+    [(PauseBot("dca"), "BOT_PAUSED", "status=paused"), (StopBot("dca"), "BOT_NOT_RUNNING", "status=stopped")],
+)
+def test_a_bot_that_may_not_enter_when_its_group_has_closed_drops_the_turn(
+    command: Any, code: str, reason: str
+) -> None:
+    story = turning()
+    story.when(command)
+    released, drop = story.when(ReleaseGroup("dca", 1))
+    assert kinds([released]) == ["GroupReleased"]
+    assert dropped(drop) == (2, code, reason)
+    assert story.state.reverse is None
+
+
+def test_a_pause_that_is_over_in_time_drops_nothing() -> None:
+    story = turning()
+    story.when(PauseBot("dca"))
+    story.when(ResumeBot("dca"))
+    assert kinds(story.when(ReleaseGroup("dca", 1))) == ["GroupReleased", "EntryWanted"]
+
+
+def test_a_paused_bot_closes_and_says_that_it_does_not_turn() -> None:
+    story = pyramiding("margin", reverse=True)
+    signal(story, "buy")
+    story.when(PauseBot("dca"))
+    *exits, drop = story.when(against())
+    assert kinds(exits) == ["ExitWanted", "ExitTaken"]
+    assert dropped(drop) == (2, "BOT_PAUSED", "status=paused")
+
+
+def test_a_bot_that_was_not_to_turn_drops_nothing() -> None:
+    story = pyramiding("margin")
+    signal(story, "buy")
+    story.when(PauseBot("dca"))
+    assert kinds(story.when(against())) == ["ExitWanted", "ExitTaken"]
+
+
+@hypothesis.given(
+    st.lists(st.sampled_from(["buy", "sell", "exit", "unpriced", "pause", "resume", "stop", "start", "release"]))
+)
+def test_every_signal_that_was_to_turn_enters_or_is_dropped_once(steps: list[str]) -> None:
+    """None waits for a group that is over, and none goes without a word."""
+    story, log = pyramiding("margin", reverse=True, max_pyramids=2), list[Event]()
+    for number, step in enumerate([*steps, "release"], 1):
+        happened = story.when(_step(story, step, number))
+        log += happened
+        for event in happened:
+            if isinstance(event, EntryWanted):
+                log += story.when(
+                    TakeEntry("dca", event.source, event.number, event.direction, event.price, event.group)
+                )
+    turned = [event.number for event in log if isinstance(event, ReverseTaken)]
+    asked = [event.number for event in log if isinstance(event, EntryWanted) and event.number in turned]
+    given_up = [event.number for event in log if isinstance(event, ReverseDropped) and event.number in turned]
+    assert sorted(asked + given_up) == sorted(turned)
+    assert story.state.reverse is None
+
+
+def _step(story: Story, step: str, number: int) -> Any:
+    lives = {"pause": PauseBot, "resume": ResumeBot, "stop": StopBot, "start": StartBot}
+    if step == "release":
+        return ReleaseGroup("dca", story.state.live or 99)
+    if step in lives:
+        return lives[step]("dca")
+    action = "sell" if step == "unpriced" else step
+    return ActOnSignal("dca", "signals", number, action, None if step == "unpriced" else Decimal(100), None)  # type: ignore[arg-type]
+
+
+def against(number: int = 2) -> ActOnSignal:
+    return ActOnSignal("dca", "signals", number, "sell", Decimal(101), None)
 
 
 def aim(number: int, target: str) -> ActOnSignal:
@@ -199,6 +312,6 @@ def test_what_the_pool_lets_in_too_late_is_dropped() -> None:
     story = pyramiding()
     story.when(ActOnSignal("dca", "signals", 1, "buy", Decimal(100), None))
     story.when(PauseBot("dca"))
-    (dropped,) = story.when(TakeEntry("dca", "signals", 1, "long", Decimal(100)))
-    assert isinstance(dropped, EntryDropped)
-    assert dropped.code == "BOT_NOT_RUNNING"
+    (late,) = story.when(TakeEntry("dca", "signals", 1, "long", Decimal(100)))
+    assert isinstance(late, EntryDropped)
+    assert late.code == "BOT_NOT_RUNNING"

@@ -116,14 +116,21 @@ def test_a_bot_with_a_live_group_cannot_be_deleted_but_can_be_told_to_close_it()
 
 @pytest.mark.parametrize(
     "command",
-    [*COMMANDS.values(), ConfigureBot("dca", settings()), CloseGroup("dca"), ReleaseGroup("dca", 0),
-     ActOnSignal("dca", "signals", 1, "buy", Decimal(100), None)],
+    [*COMMANDS.values(), ConfigureBot("dca", settings()), CloseGroup("dca"), ReleaseGroup("dca", 0)],
     ids=lambda command: type(command).__name__,
-)  # fmt: skip
+)
 def test_nobody_answers_for_a_deleted_bot(command: Any) -> None:
     story = bot("stopped")
     story.when(DeleteBot("dca"))
     assert story.when(command) == ()
+
+
+def test_a_signal_for_a_deleted_bot_is_refused_and_says_so() -> None:
+    story = bot("stopped")
+    story.when(DeleteBot("dca"))
+    (refused,) = story.when(ActOnSignal("dca", "signals", 1, "buy", Decimal(100), None))
+    assert isinstance(refused, AlertRefused)
+    assert (refused.code, refused.reason) == ("BOT_NOT_RUNNING", "status=deleted")
 
 
 def test_a_name_used_again_counts_groups_on() -> None:

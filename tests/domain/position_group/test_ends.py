@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from domain.message import Event
+from domain.policies.review_flat import REACTIONS
 from domain.position_group.commands import (
     AddPyramid,
     AimGroup,
@@ -19,9 +20,11 @@ from domain.position_group.commands import (
     RecordFill,
     RecordOrderEnd,
     ReduceGroup,
+    ReviewFlat,
     ReviewGuards,
 )
 from domain.position_group.decider import DECIDER
+from domain.position_group.events import ReviewDue, TargetFilled
 from domain.position_group.protection import watch_of
 from tests.spec import Story, given, instrument, kinds, settings
 
@@ -181,6 +184,20 @@ def test_the_trailing_stop_follows_the_best_close_and_never_goes_back() -> None:
     assert look(story, 10000, 10250, 10150) == ()  # a lower close
 
 
+def test_a_stop_from_which_a_target_has_taken_is_set_anew_though_an_entry_has_made_up_for_it() -> None:
+    """At the venue what the target sold is gone from the stop's quantity: it would not protect what came since."""
+    story = group(**AGGREGATE, trailing_stop_pct=Decimal(2))
+    filled(story, "entry", 4000, 10000)
+    assert [guard(event)[0] for event in review(story)] == ["aggregate", "stop"]
+    filled(story, "entry", 4000, 9950, leg=1, remaining=2030)
+    filled(story, "aggregate", 4000, 10100)
+    withdrawn = [event for event in review(story) if type(event).__name__ == "GuardWithdrawn"]
+    assert [event.role for event in withdrawn] == ["stop"]  # type: ignore[attr-defined]
+    ended(story, "stop", 4000)
+    (stop,) = review(story)
+    assert guard(stop) == ("stop", "sell", 9800, 4000, "trailing")
+
+
 def test_hybrid_the_aggregate_price_closes_the_rest() -> None:
     story = group(**HYBRID)
     filled(story, "entry", 4000, 10000)
@@ -302,3 +319,31 @@ def test_a_close_that_failed_leaves_the_group_with_a_stop() -> None:
     assert kinds(ended(story, "close", 4000, code="INSUFFICIENT_BALANCE")) == ["CloseFailed", "ReviewDue"]
     (stop,) = review(story)
     assert guard(stop) == ("stop", "sell", 9800, 4000, "stop loss")
+
+
+def test_a_group_that_gets_neither_its_stop_nor_its_close_does_not_ask_at_once_again() -> None:
+    story = group(stop_loss_pct=Decimal(2))
+    filled(story, "entry", 4000, 10000)
+    review(story)
+    ended(story, "stop", 4000, code="POSITION_INSUFFICIENT")
+    ended(story, "entry", 6030, leg=1)
+    assert kinds(ended(story, "target", 4000)) == ["TargetEnded", "CloseDecided"]
+    assert kinds(ended(story, "close", 4000, code="POSITION_INSUFFICIENT")) == ["CloseFailed"]
+    (stop,) = review(story)  # a minute later
+    assert guard(stop) == ("stop", "sell", 9800, 4000, "stop loss")
+
+
+# --- what a group looks at again --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("held", "commands"), [(0, [ReviewFlat("dca", 7)]), (1, [])])
+def test_a_group_whose_targets_have_sold_it_all_looks_whether_it_is_over(held: int, commands: list[Any]) -> None:
+    fields: Any = ("dca", 7, 1, instrument().id, 10000, 5, 50_000, 0, held)
+    event = TargetFilled(*fields)
+    assert [command for policy in REACTIONS[TargetFilled] for command in policy(event)] == commands
+
+
+def test_a_group_whose_holding_has_changed_looks_at_its_guards() -> None:
+    event = ReviewDue("dca", 7)
+    commands = [command for policy in REACTIONS[ReviewDue] for command in policy(event)]
+    assert commands == [ReviewGuards("dca", 7)]

@@ -89,11 +89,27 @@ def test_nothing_is_written_before_a_group_is_full(database: Database) -> None:
     ledger = begin(database, group_size=4)
     ledger.append([record(1, 1), record(1, 2), record(1, 3)])
     assert counts(database, ledger.run) == 0
-    ledger.append([record(1, 4)])
-    assert counts(database, ledger.run) == 4
-    ledger.append([record(1, 5)])
+    ledger.append([record(1, 4)])  # on its way
+    ledger.append([record(1, version) for version in range(5, 9)])  # which waits until those before are durable
+    assert counts(database, ledger.run) >= 4
+    ledger.append([record(1, 9)])
     ledger.flush()
-    assert counts(database, ledger.run) == 5
+    assert counts(database, ledger.run) == 9
+
+
+def test_a_group_that_met_trouble_is_not_overtaken(database: Database) -> None:
+    """What follows it may be about other streams; it waits all the same, and is written with it the next time."""
+    ledger = begin(database, group_size=2)
+    rival = PostgresLedger(database, ledger.run)
+    rival.append([record(1, 1, 3)])
+    rival.flush()
+    ledger.append([record(1, 1), record(1, 2)])
+    with pytest.raises(ConflictError):
+        ledger.append([record(2, 1), record(2, 2)])
+    with pytest.raises(ConflictError):
+        ledger.flush()
+    assert counts(database, ledger.run) == 1
+    assert ledger.digest.records == 0
 
 
 def test_a_stale_writer_writes_nothing(database: Database) -> None:
@@ -133,10 +149,11 @@ def test_a_mode_that_there_is_not(database: Database) -> None:
 
 
 def test_records_are_read_in_batches_from_a_position(database: Database) -> None:
-    ledger, other = begin(database, group_size=1), begin(database, group_size=1)
+    ledgers = ledger, _ = begin(database), begin(database)
     for version in range(1, 8):
-        ledger.append([record(1, version)])
-        other.append([record(1, version)])
+        for each in ledgers:
+            each.append([record(1, version)])
+            each.flush()
     positions = [kept.position for kept in records_of(database, ledger.run)]
     assert len(positions) == 8
     for batch in (1, 3, 8, 9):
