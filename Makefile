@@ -9,7 +9,7 @@ WANTED := Python 3.11 or newer with venv is needed: `apt install python3-venv` (
 or name one with PYTHON=/path/to/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv run test check fmt lock build clean
+.PHONY: help install venv run test check fmt golden lock mutants build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,9 @@ fmt: install ## format, and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format --quiet .
 
+golden: install ## make the golden files of events that have none, or have new fields
+	@$(BIN)/python -m tests.golden.make
+
 lock: ## bring requirements.lock up to pyproject.toml (ARGS=--upgrade for newest versions)
 	$(if $(shell $(RUN_CHECKS)),,$(error $(WANTED)))
 	@test -x build/uv/bin/uv || { $(PYTHON) -m venv build/uv && build/uv/bin/python -m pip install --quiet uv; }
@@ -58,9 +61,15 @@ lock: ## bring requirements.lock up to pyproject.toml (ARGS=--upgrade for newest
 		--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' $(ARGS) \
 		-o requirements.lock pyproject.toml
 
+mutants: ## what survives in the risk, pool, queue and offset code; most of an hour (ARGS="domain.risk.*" for a part)
+	@test -x build/mutants/bin/mutmut || { $(PYTHON) -m venv build/mutants && build/mutants/bin/python -m pip install \
+		--quiet --require-hashes -r requirements.lock && build/mutants/bin/python -m pip install --quiet 'mutmut>=3.8,<4'; }
+	@CI=1 build/mutants/bin/mutmut run $(ARGS)
+	@build/mutants/bin/mutmut results
+
 build: install ## a wheel and a source archive in dist/
 	@$(BIN)/hatchling build
 
 clean: ## remove all that make has made
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find api domain infrastructure projections replay tests -name __pycache__ -prune -exec rm -rf {} +

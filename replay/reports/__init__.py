@@ -1,0 +1,1 @@
+"""Reports of a run, folds of its log: orders, trades, controls, settings."""
