@@ -9,17 +9,31 @@ from typer.exceptions import Abort, TyperException
 from api.commands import (
     account,
     as_of,
+    audit,
     backtest,
     bot,
+    delivery,
     demo,
     events,
+    explain,
+    fill,
+    group,
     kill,
     login,
     market,
+    market_prices,
+    offset,
     order,
+    pnl,
+    pool,
     projections,
+    queue,
+    report,
+    risk,
+    run,
     system,
     up,
+    user,
     verify,
     webhook,
     webhook_template,
@@ -36,18 +50,32 @@ app = typer.Typer(
 app.command("up")(up.up)
 app.command("login")(login.login)
 app.command("logout")(login.logout)
+app.add_typer(user.app, name="user")
 app.add_typer(account.app, name="account")
 app.add_typer(bot.app, name="bot")
 webhook.app.command("template")(webhook_template.template)
 app.add_typer(webhook.app, name="webhook")
+app.add_typer(delivery.app, name="delivery")
 app.add_typer(order.app, name="order")
+app.add_typer(fill.app, name="fill")
+app.add_typer(group.app, name="group")
+app.command("pnl")(pnl.pnl)
+app.add_typer(pool.app, name="pool")
+app.add_typer(queue.app, name="queue")
+app.add_typer(offset.app, name="offset")
+app.add_typer(risk.app, name="risk")
 app.command("kill")(kill.kill)
 app.command("resume")(kill.resume)
 app.command("as-of")(as_of.as_of)
+app.add_typer(explain.app, name="explain")
 app.add_typer(events.app, name="events")
+market.app.command("prices")(market_prices.prices)
 app.add_typer(market.app, name="market")
 app.command("backtest")(backtest.backtest)
+app.add_typer(run.app, name="run")
 app.command("verify")(verify.verify)
+app.add_typer(audit.app, name="audit")
+app.command("report")(report.report)
 app.add_typer(projections.app, name="projections")
 app.command("migrate")(system.migrate)
 app.command("doctor")(system.doctor)

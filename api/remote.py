@@ -84,6 +84,16 @@ class Remote:
                 return newest, {name: found for name, (found, _) in read.items()}
             as_of = str(newest["position"])  # the log grew between them
 
+    def catch_up(self) -> None:
+        """Wait until reads tell all that was on the log when this began: they follow it by a moment."""
+        newest = self.items("events", limit=1, order="newest")
+        deadline, pause = time.monotonic() + TIMEOUT_SECONDS, 0.02
+        while newest and self.get("accounts", limit=1)["as_of"]["position"] < newest[0]["position"]:
+            if time.monotonic() > deadline:
+                raise NoServerError(f"what {self.url} tells is behind its log: truetape doctor")
+            time.sleep(pause)
+            pause = min(1.0, 2 * pause)  # each look counts as a request of the user's
+
     def _listing(
         self, path: Sequence[str | int], query: Mapping[str, Query], limit: int | None = None
     ) -> tuple[list[Any], dict[str, Any]]:

@@ -4,11 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from api.remote import Lists, RefusedError, Remote
+from api.remote import AnsweredError, Lists, RefusedError, Remote
 from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, print_json, printable
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from pathlib import Path
+
+    from rich.table import Table as RichTable
+
+    from api.settings_tables import Table
 
 CENTS = 2
 DIGITS = 8
@@ -30,6 +34,39 @@ def act(method: str, *path: str | int, body: Any = None, as_json: bool) -> int:
     else:
         show_events(done)
     return EXIT_CLEAN
+
+
+def put_settings(
+    table: "Table",
+    standing: Sequence[str],
+    path: Sequence[str],
+    pairs: Sequence[str],
+    config: "Path | None",
+    *,
+    within: str | None = None,
+    as_json: bool,
+) -> int:
+    """Put settings in force over those that stand there now, or a file's; the exit code of that.
+
+    `within` is the key of the answer and of the request that holds them.
+    """
+    from api.settings_tables import edited
+
+    found: Any = {} if config is not None else _standing(standing)
+    settings = edited(table, found.get(within or "settings", {}), pairs, config)
+    return act("PUT", *path, body={within: settings} if within else settings, as_json=as_json)
+
+
+def _standing(path: Sequence[str]) -> Any:
+    """What is there, all that was commanded before included; nothing where it has never been set."""
+    remote = Remote()
+    remote.catch_up()
+    try:
+        return remote.get(*path)
+    except AnsweredError as error:
+        if error.problem["code"] != "NOT_FOUND":
+            raise
+        return {}  # whether its owner is there is for the command itself to say
 
 
 def show_refusal(refusal: RefusedError, *, as_json: bool) -> int:
@@ -83,6 +120,30 @@ def show_facts(facts: Mapping[str, object]) -> None:
     for label, value in facts.items():
         table.add_row(label, printable(str(value)))
     _show(table)
+
+
+def show_settings(settings: Mapping[str, Any]) -> None:
+    """Names and values, one to a line: what is not set is left out."""
+    words = {True: "true", False: "false"}
+    show_facts(
+        {
+            name: words[value] if isinstance(value, bool) else value
+            for name, value in settings.items()
+            if value not in (None, [])
+        }
+    )
+
+
+def print_table(table: "Table", settings: Mapping[str, Any]) -> None:
+    """Settings as a configuration has them, for `set --config` and for backtests."""
+    from api.settings_tables import toml_text
+
+    console.print(toml_text(table, settings), soft_wrap=True)
+
+
+def signal_name(row: Mapping[str, Any]) -> str:
+    """How commands name a signal."""
+    return f"{row['source']}/{row['number']}"
 
 
 def amount(name: str) -> Text:
@@ -178,7 +239,7 @@ def _cell(row: Mapping[str, Any], content: str | Text) -> str:
     return "-" if value is None else printable(str(value))
 
 
-def _show(table: "Table") -> None:
+def _show(table: "RichTable") -> None:
     """A pipe has no edge: there a row is a line, however long."""
     if console.is_terminal:
         console.print(table)

@@ -4,6 +4,7 @@ import logging
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
+from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -20,17 +21,21 @@ from domain.errors import InputError
 from domain.values import InstrumentId, Price, exact_quanta
 from infrastructure.access import Access
 from infrastructure.event_store.database import Database
+from infrastructure.event_store.segments import seal
 from infrastructure.inbox import Inbox
 from infrastructure.market_data.shelf import find_tape
 from infrastructure.market_players import MarketPlayer, PlayingTape, WalkingMarket
 from infrastructure.master_key import load_master_key
+from infrastructure.proof.checkpoints import open_checkpoints
 from infrastructure.settings import Settings
+from infrastructure.upkeep import Upkeep
 from infrastructure.worker import Worker
 
 BACKLOG = 2048
 LOG_BYTES = 10_000_000
 LOG_FILES = 5
 WALK_SCALE = 2
+SEAL_SECONDS = 5.0
 
 
 class Plan(Struct, frozen=True):
@@ -41,6 +46,7 @@ class Plan(Struct, frozen=True):
     demo: bool = False
     view: bool = True
     origins: Sequence[str] = ()
+    take_over: bool = False
 
 
 def serve(database: Database, settings: Settings, listening: socket.socket, plan: Plan) -> None:
@@ -49,8 +55,13 @@ def serve(database: Database, settings: Settings, listening: socket.socket, plan
     host, port = listening.getsockname()[:2]
     url = f"http://{host}:{port}"
     players = [_player(text, plan.speed, database, settings) for text in plan.markets]
+    checkpoints = open_checkpoints(database, settings)
     with ExitStack() as stack:
-        worker = stack.enter_context(Worker(database))
+        # Entered first: its last checkpoint is made when nothing appends any more.
+        make = partial(checkpoints.make, whole=False)
+        stack.enter_context(Upkeep("checkpoints", settings.checkpoint_minutes * 60, make))
+        stack.enter_context(Upkeep("sealing", SEAL_SECONDS, partial(seal, database)))
+        worker = stack.enter_context(Worker(database, take_over=plan.take_over))
         app = create_app(database, settings, origins=plan.origins, worker_alive=lambda: worker.is_alive)
         for player in players:
             stack.enter_context(player)

@@ -1,11 +1,12 @@
 """The events of one run, readable, a page at a time from anywhere in the log."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec import Struct
 from psycopg.rows import TupleRow
 
+from domain.market import Instrument
 from domain.message import Event, Record
 from infrastructure.event_store import codec
 from infrastructure.event_store.database import Database
@@ -65,6 +66,11 @@ class LogReader:
             (tracked,) = cursor.execute(_TRACKED, [name]).fetchone() or (0,)
             for position, state in cursor.execute(_UNPROJECTED, [run, tracked]).fetchall():
                 self._reader.learn(codec.decode(state, run, position))
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        """What the run has listed."""
+        return self._reader.instruments
 
     def lines(self, position: int, record: Record[Event]) -> Iterator[Line]:
         """The events of a record at a position."""

@@ -30,22 +30,26 @@ class MasterKey:
 
 def load_master_key(home: Path) -> MasterKey:
     """Read the key, or make it the first time; raises StoreError, with the mend."""
-    path = home / FOLDER / FILE
+    return MasterKey(read_or_make(home / FOLDER / FILE, "it holds the server's key", "tokens and secrets change"))
+
+
+def read_or_make(path: Path, holds: str, loss: str) -> bytes:
+    """32 secret bytes that are made once; an error says what the file `holds` and what a new key would mean."""
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not path.exists():
             _make(path)
         key = path.read_bytes()
     except OSError as error:
-        raise StoreError(f"{path} cannot be used: {error.strerror}; it holds the server's key") from error
+        raise StoreError(f"{path} cannot be used: {error.strerror}; {holds}") from error
     if len(key) != _BYTES:
-        raise StoreError(f"{path} is not a key of {_BYTES} bytes; restore it, or remove it (tokens and secrets change)")
-    return MasterKey(key)
+        raise StoreError(f"{path} is not a key of {_BYTES} bytes; restore it, or remove it ({loss})")
+    return key
 
 
 def _make(path: Path) -> None:
     """Written whole before it has its name; of several processes the first one's stands."""
-    draft = path.with_name(f".{FILE}.{secrets.token_hex(8)}")
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -33,7 +33,10 @@ def home_folder() -> Path:
 
 
 class Settings(BaseSettings):
-    """What this installation is told: where its data lives, its database (None is the embedded one), where it listens."""
+    """What this installation is told: where its data lives, its database (None is the embedded one), where it listens.
+
+    Checkpoints go to a folder, `checkpoints` in the data folder unless told, as often as the minutes say; 0 is never.
+    """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
 
@@ -41,6 +44,8 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    checkpoint_folder: Path | None = None
+    checkpoint_minutes: int = Field(default=15, ge=0, le=10_080)
 
     @field_validator("database_url")
     @classmethod
@@ -49,6 +54,11 @@ class Settings(BaseSettings):
         if url is not None and not _CONNECTION.match(url.get_secret_value()):
             raise ValueError("it must begin with postgresql://, or be keys and values such as host=... dbname=...")
         return url
+
+    @field_validator("checkpoint_folder")
+    @classmethod
+    def _is_absolute(cls, folder: Path | None) -> Path | None:
+        return folder and folder.expanduser().absolute()
 
     @classmethod
     def settings_customise_sources(

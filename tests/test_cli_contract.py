@@ -12,6 +12,7 @@ import typer
 
 from api import __main__
 from api.cli import app
+from api.remote import Remote
 from infrastructure.event_store.database import Database
 from tests.api.commands.living import Living, living
 from tests.api.server import PASSWORD
@@ -34,12 +35,11 @@ def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tu
 COMMANDS = dict(commands())
 SERVERS = {("up",)}
 """What runs until it is stopped has nothing to print in the end."""
-REMOTE = {
-    words
-    for words in COMMANDS
-    if words[0] in {"login", "logout", "account", "bot", "webhook", "order", "kill", "resume", "as-of"}
-    or words == ("events", "tail")
-}
+SERVED = frozenset(
+    "account as-of bot delivery fill group kill login logout offset order pnl pool queue resume risk run user "
+    "webhook".split()
+)
+REMOTE = {words for words in COMMANDS if words[0] in SERVED or words in {("events", "tail"), ("market", "prices")}}
 """What needs a server that runs."""
 GROUPS = sorted({words[0] for words in COMMANDS if len(words) > 1})
 
@@ -161,9 +161,19 @@ def lines(stage: Stage) -> dict[tuple[str, ...], list[str]]:
         ("market", "export"): ["candles", str(stage.folder / "x.csv")],
         ("backtest",): stage.arguments()[1:],
         ("verify",): [],
+        ("audit", "checkpoint"): [],
+        ("audit", "prove"): ["1"],
+        ("audit", "check"): [],
+        ("audit", "key"): [],
+        ("audit", "verifier"): ["--out", str(stage.folder / "verifier.py")],
+        ("report",): ["orders"],
         ("events", "list"): [],
         ("events", "show"): ["1"],
         ("events", "export"): [str(stage.folder / "x.jsonl")],
+        ("explain", "order"): ["main", "1"],
+        ("explain", "signal"): ["signals", "1"],
+        ("explain", "group"): ["dca_signals", "1"],
+        ("explain", "event"): ["1"],
         ("projections", "rebuild"): [],
         ("doctor",): [],
         ("demo",): ["--days", "1", "--alerts", "3"],
@@ -194,18 +204,32 @@ def remote_lines(server: Living) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     yield ("account", "show"), ["main"]
     yield ("order", "place"), ["main", "buy", "0.001", "BTC/USDT", "--limit", "40000"]
     yield ("order", "list"), []
+    yield ("order", "show"), ["main", "1"]
     yield ("order", "cancel"), ["main", "1"]
+    yield ("account", "deposit"), ["main", "USDT", "50000"]
+    yield ("account", "instrument"), ["main", "ETH/USDT", "--tick", "0.01", "--step", "0.0001"]
+    yield ("market", "prices"), []
+    yield ("user", "create"), ["vera", "--role", "viewer"]
+    yield ("user", "change"), ["vera", "--disable"]
+    yield ("user", "list"), []
+    yield ("user", "log"), []
+    yield ("run", "list"), []
     yield ("bot", "create"), ["dca", *bot]
     yield ("bot", "list"), []
     yield ("bot", "show"), ["dca"]
+    yield ("bot", "set"), ["dca", "max_pyramids=2"]
     for what in ("start", "pause", "resume"):
         yield ("bot", what), ["dca"]
     yield ("webhook", "template"), []
     yield ("webhook", "create"), ["dca"]
     yield ("webhook", "list"), []
     yield ("webhook", "rotate"), ["dca"]
+    yield ("webhook", "show"), ["dca"]
+    yield ("webhook", "mapping"), ["dca", "--none"]
+    yield ("webhook", "unauthorized"), []
     server.push("50000")
     yield ("webhook", "test"), ["dca", run("webhook", "rotate", "dca", "--json").json["token"]]
+    yield from desk_lines(server)
     yield ("bot", "close"), ["dca"]
     server.push("50000")
     for scope in ("kill", "resume"):
@@ -217,6 +241,46 @@ def remote_lines(server: Living) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     yield ("logout",), []
 
 
+def desk_lines(server: Living) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """The same for what looks at a live group, and at what waits behind it."""
+    server.push("50000")
+    yield ("pool", "set"), ["main", "max_open_groups=1"]
+    run("bot", "create", "eth", "--account", "main", "--instrument", "ETH/USDT", "--config", server.config)
+    run("bot", "start", "eth")
+    hook = run("webhook", "create", "eth", "--json").json
+    alert = {"time": "2026-01-01T00:00:00Z", "symbol": "ETHUSDT", "action": "buy", "price": "2000"}
+    Remote().deliver(hook["path"], alert)
+    yield ("offset", "set"), ["main", "loss_threshold_pct=-7"]
+    for what in ("evaluate", "skip"):
+        yield ("offset", what), ["main"]
+    for what in ("block", "unblock"):
+        yield ("offset", what), ["main", "dca", "1"]
+    (server.home / "risk.toml").write_text('[risk]\nbreaker = {index = "INDIAVIX", samples = 2}\n')
+    yield ("risk", "set"), ["main", "--config", str(server.home / "risk.toml")]
+    yield ("risk", "reference"), ["main", "INDIAVIX", "14.25"]
+    yield ("risk", "halt"), ["main", "--bot", "dca"]
+    Remote().catch_up()
+    halt = run("risk", "halts", "main", "--json").json[0]["number"]
+    yield ("risk", "resume"), ["main", "--bot", "dca", "--halt", str(halt)]
+    yield ("queue", "promote"), ["main", "eth", f"{hook['webhook']}/1"]
+    for words in (
+        "pool show",
+        "queue list",
+        "offset show",
+        "offset evaluations",
+        "offset list",
+        "risk show",
+        "risk halts",
+    ):
+        yield tuple(words.split()), ["main"]
+    yield ("queue", "remove"), ["main", "eth", f"{hook['webhook']}/1"]
+    yield ("delivery", "list"), []
+    yield ("delivery", "show"), [hook["webhook"], "1"]
+    for words in ("group list", "fill list", "pnl"):
+        yield tuple(words.split()), []
+    yield ("group", "show"), ["dca", "1"]
+
+
 @pytest.mark.parametrize("option", ["--json", None])
 def test_so_it_is_of_what_a_server_answers(
     option: str | None, database: Database, home: Path, monkeypatch: pytest.MonkeyPatch
@@ -225,6 +289,7 @@ def test_so_it_is_of_what_a_server_answers(
         monkeypatch.setenv("TRUETAPE_URL", server.url)
         monkeypatch.setenv("TRUETAPE_USER", "admin")
         monkeypatch.setenv("TRUETAPE_PASSWORD", PASSWORD)
+        monkeypatch.setenv("TRUETAPE_NEW_PASSWORD", PASSWORD)
         tried = set()
         for words, arguments in remote_lines(server):
             ended = run(*words, *arguments, *([option] if option else []))

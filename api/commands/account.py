@@ -87,6 +87,43 @@ def create_account(
     return act("POST", "accounts", body=body, as_json=as_json)
 
 
+@app.command("deposit")
+@exits
+def deposit(
+    name: NAME,
+    asset: Annotated[str, typer.Argument(help="Such as USDT.")],
+    amount: Annotated[str, typer.Argument(help="How much comes in.")],
+    as_json: JSON = False,
+) -> int:
+    """Bring money in from outside."""
+    from api.remote_views import act
+
+    return act("POST", "accounts", name, "deposits", body={"asset": asset, "amount": amount}, as_json=as_json)
+
+
+@app.command("instrument")
+@exits
+def list_instrument(
+    name: NAME,
+    instrument: Annotated[str, typer.Argument(help="BASE/QUOTE that it may trade from now on, such as ETH/USDT.")],
+    tick: Annotated[str, typer.Option(help="Price grid.")],
+    step: Annotated[str, typer.Option(help="Quantity grid.")],
+    min_notional: Annotated[str, typer.Option(help="Smallest order, in the quote asset.")] = "0",
+    maker_fee: Annotated[str, typer.Option(help="Fraction of the notional that resting orders pay.")] = "0",
+    taker_fee: Annotated[str, typer.Option(help="Fraction of the notional that other orders pay.")] = "0",
+    slippage: Annotated[str, typer.Option(help="Fraction of the price that market and stop orders lose.")] = "0",
+    as_json: JSON = False,
+) -> int:
+    """Let an account trade a further instrument."""
+    from api.remote_views import act
+
+    body = {
+        "symbol": instrument, "tick": tick, "step": step, "min_notional": min_notional, "maker_fee": maker_fee,
+        "taker_fee": taker_fee, "slippage": slippage,
+    }  # fmt: skip
+    return act("POST", "accounts", name, "instruments", body=body, as_json=as_json)
+
+
 def _balances(given: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in given:

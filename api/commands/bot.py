@@ -1,7 +1,8 @@
 """`truetape bot`: bots of the running server, from creation to deletion."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,7 +30,11 @@ def list_bots(as_json: JSON = False) -> None:
 
 @app.command("show")
 @exits
-def show_bot(bot: BOT, as_json: JSON = False) -> None:
+def show_bot(
+    bot: BOT,
+    as_toml: Annotated[bool, typer.Option("--toml", help="Print the settings as create and set read them.")] = False,
+    as_json: JSON = False,
+) -> None:
     """Show a bot with its settings, its result and its open orders."""
     from api import remote_views as views
     from api.remote import Remote
@@ -41,13 +46,16 @@ def show_bot(bot: BOT, as_json: JSON = False) -> None:
     if as_json:
         print_json({"bot": found, "open_orders": working})
         return
+    if as_toml:
+        views.print_table("group", found["settings"])
+        return
     settings, result = found["settings"], found["pnl"]
     legs = [f"{leg['weight_pct']}% at {leg['gap_pct']}%, out at {leg['take_profit_pct']}%" for leg in settings["legs"]]
     views.show_facts(
         {
             "bot": f"{bot} ({found['strategy']}) on {found['account']}, {found['instrument']}",
             "status": found["status"] + (f", {views.halted(found)}" if found["halt"] else ""),
-            "group": f"{shown(settings['capital'])} {result['asset']} by {settings['entry']}: {'; '.join(legs)}",
+            "group": f"{_size(settings, result['asset'])} by {settings['entry']}: {'; '.join(legs)}",
             "groups": f"{found['groups']:,}, live: {found['live_group'] or 'none'}",
             "realized": f"{shown(result['realized'])} {result['asset']}, fees {shown(result['fees'])}",
             "unrealized": f"{shown(result['unrealized'])} {result['asset']}",
@@ -55,6 +63,19 @@ def show_bot(bot: BOT, as_json: JSON = False) -> None:
         }
     )
     views.orders(working, "no open orders")
+
+
+def _size(settings: Mapping[str, Any], asset: str) -> str:
+    """How much a group or a pyramid costs, or may lose."""
+    from api.remote_views import shown
+
+    if settings["capital"] is not None:
+        return f"{shown(settings['capital'])} {asset}"
+    if settings["capital_pct_of_equity"] is not None:
+        return f"{settings['capital_pct_of_equity']}% of the equity"
+    if settings["risk_pct_of_equity"] is not None:
+        return f"{settings['risk_pct_of_equity']}% of the equity at risk"
+    return f"{shown(settings['risk_amount'])} {asset} at risk"
 
 
 @app.command("create")
@@ -71,11 +92,29 @@ def create_bot(
     import msgspec
 
     from api.remote_views import act
+    from domain.bot.settings import form_of
     from replay.inputs import read_settings
 
-    settings = msgspec.to_builtins(read_settings(config))
+    settings = msgspec.to_builtins(form_of(read_settings(config)))
     body = {"name": bot, "account": account, "strategy": strategy, "instrument": instrument, "settings": settings}
     return act("POST", "bots", body=body, as_json=as_json)
+
+
+@app.command("set")
+@exits
+def set_bot(
+    bot: BOT,
+    pairs: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="What changes; KEY= takes a key back.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML with a [group] table, which then holds whole.")] = None,
+    as_json: JSON = False,
+) -> int:
+    """Change the settings for the next group, such as `bot set dca max_pyramids=2`; what is not named stays."""
+    from api.remote_views import put_settings
+
+    path = ("bots", bot, "settings")
+    return put_settings("group", path[:2], path, pairs or [], config, within="settings", as_json=as_json)
 
 
 @app.command("start")

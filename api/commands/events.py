@@ -91,6 +91,29 @@ def export_events(
         console.print(f"{count:,} events written to {path}", soft_wrap=True)
 
 
+@app.command("segments")
+@exits
+def export_segments(
+    folder: Annotated[Path, typer.Argument(help="Where to write; what is there already is left.")],
+    parquet: Annotated[bool, typer.Option("--parquet", help="Parquet, for analysts, instead of sealed blocks.")] = False,
+    as_json: JSON = False,
+) -> None:
+    """Seal what is full of the log, and write its segments as files, of all runs."""
+    from infrastructure import segment_files
+    from infrastructure.database import open_database
+    from infrastructure.event_store.segments import seal
+    from infrastructure.settings import load_settings
+
+    write = segment_files.export_parquet if parquet else segment_files.export_segments
+    with open_database(load_settings()) as database, console.status("sealing") as status:
+        sealed = seal(database)
+        written = write(database, folder, lambda number: status.update(f"segment {number}"))
+    if as_json:
+        print_json({"folder": str(folder), "sealed": sealed, "written": [path.name for path in written]})
+    else:
+        console.print(f"{sealed:,} segments sealed, {len(written):,} files written to {folder}", soft_wrap=True)
+
+
 @app.command("tail")
 @exits
 def tail_events(

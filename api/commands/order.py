@@ -33,6 +33,24 @@ def list_orders(
         views.orders(found)
 
 
+@app.command("show")
+@exits
+def show_order(
+    account: ACCOUNT,
+    order: Annotated[int, typer.Argument(min=1, help="The order's number, as order list shows it.")],
+    as_json: JSON = False,
+) -> None:
+    """Show all that is known of an order."""
+    from api import remote_views as views
+    from api.remote import Remote
+
+    found = Remote().get("orders", account, order)
+    if as_json:
+        print_json(found)
+    else:
+        views.show_settings({key: value for key, value in found.items() if key != "as_of"})
+
+
 @app.command("place")
 @exits
 def place_order(

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
@@ -76,6 +77,67 @@ def rotate_webhook(
     return _shown("webhook/rotate", bot, body={"grace_seconds": grace_seconds}, as_json=as_json)
 
 
+@app.command("show")
+@exits
+def show_webhook(bot: BOT, as_json: JSON = False) -> None:
+    """Show how a bot's webhook reads its alerts; its address and its secret are never shown again."""
+    from api.remote import Remote
+    from api.remote_views import show_facts
+
+    found = Remote().get("bots", bot, "webhook")
+    if as_json:
+        print_json(found)
+        return
+    lag = found["lag_seconds_max"]
+    show_facts(
+        {
+            "webhook": f"{found['webhook']} for {bot}, {found['instrument']}, since {found['opened_at']}",
+            "follows": found["follow"],
+            "age": "any" if lag is None else f"{lag} s at most",
+            **_facts_of(found),
+        }
+    )
+
+
+@app.command("mapping")
+@exits
+def set_mapping(
+    bot: BOT,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option("--map", help="Where a body has a key of our form: action=$.order.action. May be repeated."),
+    ] = None,
+    none: Annotated[bool, typer.Option("--none", help="No mapping: tell the form by its keys.")] = False,
+    as_json: JSON = False,
+) -> int:
+    """Read a bot's alerts by another mapping, from the next delivery on: all of it, in place of the last one."""
+    from api.remote_views import act
+
+    if none == bool(mapping):
+        raise InputError("say one of --map KEY=PATH, as often as there are keys, and --none")
+    return act("PUT", "bots", bot, "webhook", "mapping", body={"mapping": _mapping(mapping or [])}, as_json=as_json)
+
+
+@app.command("unauthorized")
+@exits
+def list_unauthorized(
+    limit: Annotated[int, typer.Option(min=1, max=500, help="How many deliveries at most.")] = 50, as_json: JSON = False
+) -> None:
+    """List deliveries with a wrong token, secret or signature, newest first; of their bodies only the shape."""
+    from api.remote import Remote
+    from api.remote_views import Column, show_rows
+
+    found = Remote().get("webhooks", "unauthorized", limit=limit)["items"]
+    if as_json:
+        print_json(found)
+        return
+    columns: list[Column] = [
+        ("at", "at"), ("from", "address"), ("webhook", "webhook"), ("because", "reason"), ("bytes>", "length"),
+        ("begins", "prefix"),
+    ]  # fmt: skip
+    show_rows(found, columns, "none")
+
+
 @app.command("test")
 @exits
 def send_test(
@@ -108,6 +170,13 @@ def send_test(
     else:
         console.print(f"alert {identity}: {_verdict(found)}", soft_wrap=True)
     return EXIT_CLEAN if found is not None and found["verdict"] == "accepted" else EXIT_FOUND
+
+
+def _facts_of(webhook: Mapping[str, Any]) -> dict[str, str]:
+    mapping = webhook["mapping"]
+    if not mapping:
+        return {"mapping": "none: the form is told by its keys"}
+    return {"mapping": f"since {webhook['mapped_at']}", **{f"  {key}": path for key, path in mapping.items()}}
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:

@@ -16,14 +16,14 @@ from api.shapes import Answer, Body, Name, NameInPath, Symbol
 from api.standing import Standing
 from api.webhooks import KnownWebhooks
 from domain.bot import commands as c
-from domain.bot.settings import GroupSettings, check_settings
+from domain.bot.settings import GroupForm, GroupSettings, settings_of
 from domain.errors import InputError
 from domain.message import Command
 
 router = APIRouter(tags=["bots"], responses={**responses(404, 409), **ACCEPTED})
 Ask = Annotated[Asking, Depends()]
 
-STRATEGIES: Mapping[str, type[GroupSettings]] = {"dca_signals": GroupSettings}
+STRATEGIES: Mapping[str, type[GroupForm]] = {"dca_signals": GroupForm}
 """What a bot can trade by, and the form of its settings."""
 LEGS_MAX = 100
 _EXAMPLE: dict[str, Any] = {
@@ -164,11 +164,11 @@ async def delete(request: Request, ask: Ask, bot: NameInPath) -> JSONResponse:
     return answer
 
 
-def read_settings(form: type[GroupSettings], given: Mapping[str, Any]) -> GroupSettings:
+def read_settings(form: type[GroupForm], given: Mapping[str, Any]) -> GroupSettings:
     """Settings as the core has them; raises ProblemError 422 naming the key and what is allowed."""
     _refuse_floats(given)
     try:
-        settings = check_settings(msgspec.convert(given, form))
+        settings = settings_of(msgspec.convert(given, form))
     except (msgspec.ValidationError, InputError) as error:
         raise ProblemError(422, "SETTINGS_INVALID", f"settings: {error}") from None
     except (ValueError, ArithmeticError, RecursionError):

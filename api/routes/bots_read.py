@@ -13,7 +13,7 @@ from api.problems import responses
 from api.reads import Amounts, AskedList, AskedOne, Listing, Name, NameFilter, Order, Point, filters, point
 from api.routes.accounts_read import Halt, halt_of
 from api.routes.pnl import held
-from domain.bot.settings import Entry, GroupSettings, LegSettings, TakeProfit, WhenFlat
+from domain.bot.settings import Entry, GroupForm, LegSettings, TakeProfit, WhenFlat, form_of
 from domain.errors import MissingError
 from domain.values import time_text
 from infrastructure.row_queries import Page
@@ -34,9 +34,9 @@ class LegView(BaseModel):
 
 
 class SettingsView(BaseModel):
-    """The group settings in force for the next group."""
+    """The group settings in force for the next group; one of `capital` and the last three says how large it is."""
 
-    capital: str = Field(examples=["1000"])
+    capital: str | None = Field(examples=["1000"])
     legs: list[LegView]
     entry: Entry
     max_pyramids: int
@@ -50,6 +50,9 @@ class SettingsView(BaseModel):
     leg_expiry_minutes: int | None
     cancel_beyond_pct: str | None
     reverse: bool
+    capital_pct_of_equity: str | None
+    risk_pct_of_equity: str | None
+    risk_amount: str | None
 
 
 class ResultView(BaseModel):
@@ -148,12 +151,12 @@ class _Described:
 
 
 def _settings(row: BotRow) -> SettingsView:
-    settings = settings_of(row)
+    settings = form_of(settings_of(row))
     legs = [LegView(**_texts(leg)) for leg in settings.legs]
     return SettingsView(**{**_texts(settings), "legs": legs})
 
 
-def _texts(settings: GroupSettings | LegSettings) -> dict[str, Any]:
+def _texts(settings: GroupForm | LegSettings) -> dict[str, Any]:
     """What stands in settings, decimals as text."""
     fields = msgspec.structs.asdict(settings)
     return {name: f"{value:f}" if isinstance(value, Decimal) else value for name, value in fields.items()}

@@ -1,13 +1,13 @@
 """Webhooks: giving a bot its own, and taking what is delivered to it."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request
 from fastapi.responses import JSONResponse
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field
 
-from api.asking import Asking
+from api.asking import ACCEPTED, Asking, Done
 from api.limits import UNAUTHORIZED, Limits
 from api.problems import ProblemError, responses
 from api.security import Auditor, address_of
@@ -16,7 +16,7 @@ from api.standing import Standing
 from api.webhooks import KnownWebhooks, WrongSecretError, read_delivery
 from domain.errors import InputError
 from domain.message import Command
-from domain.signal.commands import DeliverAlert, OpenSource
+from domain.signal.commands import DeliverAlert, MapSource, OpenSource
 from domain.signal.events import Follow
 from domain.signal.paths import KEYS, check_mapping
 from domain.values import InstrumentId, time_text
@@ -34,6 +34,24 @@ _GRACE_MAX = 86_400
 _LAG_MAX = 86_400 * 30
 
 
+def _readable(mapping: dict[str, str]) -> dict[str, str]:
+    try:
+        return check_mapping(mapping)
+    except InputError as error:
+        raise ValueError(str(error)) from None
+
+
+Mapping = Annotated[
+    dict[str, str],
+    Field(
+        max_length=len(KEYS),
+        description="Where in a body each key of our form stands: a path such as $.order.action, or a fixed text.",
+    ),
+    AfterValidator(_readable),
+]
+_MAPPING: dict[str, Any] = {"symbol": "$.data.ticker", "action": "$.data['strategy-order-action']"}
+
+
 class NewWebhook(Body):
     """How old an alert may be when it arrives, in seconds; without it any age passes. And how its body is read.
 
@@ -44,28 +62,24 @@ class NewWebhook(Body):
         json_schema_extra={
             "examples": [
                 {"lag_seconds_max": 60},
-                {"mapping": {"symbol": "$.data.ticker", "action": "$.data['strategy-order-action']"}},
+                {"mapping": _MAPPING},
             ]
         }
     )
 
     lag_seconds_max: Annotated[int, Field(ge=1, le=_LAG_MAX)] | None = None
-    mapping: dict[str, str] = Field(
-        default_factory=dict,
-        max_length=len(KEYS),
-        description="Where in a body each key of our form stands: a path such as $.order.action, or a fixed text.",
-    )
+    mapping: Mapping = Field(default_factory=dict)
     follow: Annotated[
         Follow, Field(description="Go by an alert's action, or by the position that its strategy should hold.")
     ] = "action"
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        try:
-            check_mapping(self.mapping)
-        except InputError as error:
-            raise ValueError(str(error)) from None
-        return self
+
+class NewMapping(Body):
+    """How bodies are read from the next delivery on: the whole mapping, or an empty one to tell forms by their keys."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"mapping": _MAPPING}, {"mapping": {}}]})
+
+    mapping: Mapping
 
 
 class Rotation(Body):
@@ -159,12 +173,31 @@ async def rotate(request: Request, ask: Ask, bot: NameInPath, body: Rotation | N
     def check(now: Standing) -> None:
         now.bot(bot)
         if webhooks.stored.live(now.run, bot) is None:
-            raise ProblemError(404, "NOT_FOUND", f"bot {bot} has no webhook")
+            raise _none_of(bot)
 
     run = await ask.once(check, _shown(bot))
     new = await webhooks.rotate(run, bot, body.grace_seconds if body else 0)
     await _note(request, ask, "webhook.rotated", new)
     return _shown_once(new)
+
+
+@router.put(
+    "/bots/{bot}/webhook/mapping",
+    summary="Read alerts by another mapping",
+    response_model=Done,
+    responses={**responses(404, 409), **ACCEPTED},
+)
+async def set_mapping(request: Request, ask: Ask, bot: NameInPath, body: NewMapping) -> JSONResponse:
+    webhooks: KnownWebhooks = request.app.state.webhooks
+
+    def prepare(now: Standing) -> list[Command]:
+        now.bot(bot)
+        webhook = webhooks.stored.live(now.run, bot)
+        if webhook is None:
+            raise _none_of(bot)
+        return [MapSource(webhook, body.mapping)]
+
+    return await ask.carry_out(prepare)
 
 
 @router.get("/webhooks/unauthorized", summary="Deliveries that nobody may make", responses=responses())
@@ -234,6 +267,10 @@ async def deliver(request: Request, token: Annotated[str, Path(max_length=200)])
 async def _note(request: Request, ask: Asking, action: str, new: NewKey) -> None:
     access: Access = request.app.state.access
     await to_thread.run_sync(access.note, ask.user.actor, action, new.key.id, address_of(request))
+
+
+def _none_of(bot: str) -> ProblemError:
+    return ProblemError(404, "NOT_FOUND", f"bot {bot} has no webhook")
 
 
 def _shown(bot: str) -> ProblemError:

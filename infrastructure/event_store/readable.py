@@ -7,10 +7,11 @@ from typing import Any, get_args, get_type_hints
 import msgspec
 from msgspec import Struct
 
-from domain.account.events import InstrumentListed
+from domain.account.events import Holding, InstrumentListed
 from domain.catalogue import EVENTS, tag_of
 from domain.market import Instrument
 from domain.message import Event, Record
+from domain.portfolio_risk.events import Loser, Winner
 from domain.position_group.events import Leg
 from domain.values import Cash, Fee, Price, Quantity, Time, cash_scale, decimal_text, time_text
 
@@ -45,7 +46,7 @@ def _formats_of(struct: type[Struct]) -> dict[str, Format]:
     return formats
 
 
-_STRUCTS: tuple[type[Struct], ...] = (*EVENTS, Leg, Instrument)
+_STRUCTS: tuple[type[Struct], ...] = (*EVENTS, Leg, Instrument, Holding, Loser, Winner)
 _FIELDS = {struct: _formats_of(struct) for struct in _STRUCTS}
 
 
@@ -89,7 +90,7 @@ class Reader:
         stream, version = record.cause
         return f"{self._names.get(stream, stream)}@{version}"
 
-    def _scales(self, event: Event) -> Scales:
+    def _scales(self, event: Struct) -> Scales:
         asset = getattr(event, "asset", None)
         if asset is not None:
             return Scales(cash=cash_scale(asset))
@@ -97,7 +98,9 @@ class Reader:
         if isinstance(instrument, str):
             instrument = self.instruments.get(instrument)
         if not isinstance(instrument, Instrument):
-            return Scales()
+            # Cash of nothing in particular is in the quote asset of something listed; where these differ, it stays raw.
+            cash = {cash_scale(each.quote) for each in self.instruments.values()}
+            return Scales(cash=cash.pop()) if len(cash) == 1 else Scales()
         fee_asset = getattr(event, "fee_asset", instrument.quote)
         fee = instrument.size_scale if fee_asset == instrument.base else cash_scale(fee_asset)
         return Scales(instrument.price_scale, instrument.size_scale, instrument.quote_scale, fee)
@@ -108,18 +111,23 @@ class Reader:
             formats = _FIELDS.get(type(value), {})
             if isinstance(value, Instrument):
                 scales = Scales(value.price_scale, value.size_scale, value.quote_scale)
+            elif isinstance(value, Holding | Loser | Winner):
+                scales = self._scales(value)
             return {
                 name: _text(formats[name], field, scales) if name in formats and field is not None
                 else self._pairs(name, field, scales)
                 for name, field in msgspec.structs.asdict(value).items()
+                if field is not msgspec.UNSET
             }  # fmt: skip
         return format(value, "f") if isinstance(value, Decimal) else value
 
     def _pairs(self, name: str, value: Any, scales: Scales) -> Any:
         if name == "marks":
             return {key: self._price(key, price) for key, price in value}
-        if name == "equity":
+        if name == "equity" and isinstance(value, tuple | list):
             return {asset: decimal_text(cash, cash_scale(asset)) for asset, cash in value}
+        if name == "bots" and all(isinstance(pair, tuple) for pair in value):
+            return {bot: decimal_text(cash, scales.cash) for bot, cash in value}
         if isinstance(value, tuple | list):
             return [self._plain(item, scales) for item in value]
         return self._plain(value, scales)

@@ -15,6 +15,7 @@ from api.routes import (
     bots_read,
     deliveries,
     events,
+    explain,
     fills,
     groups,
     market_read,
@@ -38,7 +39,7 @@ from tests import spec
 from tests.simulator import MINUTE, START, ListLedger, tape_of
 
 READS = (
-    accounts_read, bots_read, deliveries, events, fills, groups, market_read, orders_read, pnl, portfolio, positions, runs,
+    accounts_read, bots_read, deliveries, events, explain, fills, groups, market_read, orders_read, pnl, portfolio, positions, runs,
 )  # fmt: skip
 LISTS = (
     "accounts", "bots", "orders", "groups", "fills", "positions", "portfolio", "pnl", "pnl?by=bot", "pnl?by=group",

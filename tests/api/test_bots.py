@@ -19,7 +19,7 @@ def server(database: Database, home: Path) -> Iterator[Server]:
 def test_a_strategy_says_what_its_settings_are(server: Server) -> None:
     (strategy,) = server.get("/strategies").json()["items"]
     assert strategy["name"] == "dca_signals"
-    assert {"GroupSettings", "LegSettings"} <= set(strategy["settings_schema"]["$defs"])
+    assert {"GroupForm", "LegSettings"} <= set(strategy["settings_schema"]["$defs"])
 
 
 def test_a_bots_life(server: Server) -> None:
@@ -48,9 +48,24 @@ def test_settings_change_and_the_same_settings_change_nothing(server: Server) ->
     assert again.json()["position"] is None
 
 
+def test_a_bot_sized_by_its_risk_is_read_as_it_was_written_and_its_reading_can_be_written_again(server: Server) -> None:
+    size = {"capital": None, "risk_pct_of_equity": "0.75", "stop_loss_pct": "4"}
+    changed = server.ask("PUT", "/bots/dca/settings", {"settings": {**SETTINGS, **size}})
+    assert changed.status_code == 404, "there is none yet"
+    server.create_bot()
+    assert tags(server.ask("PUT", "/bots/dca/settings", {"settings": {**SETTINGS, **size}})) == ["bot.configured.v1"]
+    read = server.get("/bots/dca").json()["settings"]
+    assert {key: read[key] for key in size} == size
+    assert (read["capital_pct_of_equity"], read["risk_amount"]) == (None, None)
+    assert server.ask("PUT", "/bots/dca/settings", {"settings": read}).json()["events"] == []
+
+
 @pytest.mark.parametrize(
     ("change", "named"),
     [
+        ({"capital": None}, "group.capital is missing; allowed: exactly one of capital, "),
+        ({"risk_amount": "1"}, "group.risk_amount is set beside capital"),
+        ({"capital": None, "risk_amount": "1"}, "group.stop_loss_pct is missing"),
         ({"capital": "0"}, "group.capital"),
         ({"capital": "NaN"}, "group.capital"),
         ({"capital": "1e999999"}, "group.capital"),

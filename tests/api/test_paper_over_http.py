@@ -16,7 +16,7 @@ from msgspec import structs
 
 from api.webhooks import CLAIMS
 from domain.account.events import AccountValued, OrderFilled, OrderIntended
-from domain.bot.settings import GroupSettings
+from domain.bot.settings import GroupForm, settings_of
 from domain.market import make_instrument
 from domain.message import Event, Record
 from domain.signal.events import AlertReceived, SignalAccepted, SignalDuplicated, SignalMalformed
@@ -35,7 +35,7 @@ from tests.simulator import MINUTE, ListLedger
 
 RUN = 1
 SETTINGS = {
-    "capital": "2000",
+    "capital_pct_of_equity": "20",
     "legs": [
         {"gap_pct": "0", "weight_pct": "40", "take_profit_pct": "0.4"},
         {"gap_pct": "-0.3", "weight_pct": "30", "take_profit_pct": "0.5"},
@@ -46,7 +46,7 @@ SETUP = Setup(
     make_instrument("BTC/USDT", Decimal("0.01"), Decimal("0.00001"), Decimal(5)),
     Terms(Decimal("0.0002"), Decimal("0.001")),
     {"USDT": Decimal(10_000)},
-    msgspec.convert(SETTINGS, GroupSettings, strict=False),
+    settings_of(msgspec.convert(SETTINGS, GroupForm, strict=False)),
 )
 FAST, SLOW = 120, 480
 """Candles of the two means whose crossings the chart tells of."""

@@ -55,13 +55,13 @@ def test_the_url_is_not_shown(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("key", ["databse_url", "home"])
 def test_unknown_key(home: Path, key: str) -> None:
     (home / "truetape.toml").write_text(f'{key} = "x"\n')
-    with pytest.raises(InputError, match=rf"truetape\.toml: unknown key '{key}'; allowed: database_url"):
+    with pytest.raises(InputError, match=rf"truetape\.toml: unknown key '{key}'; allowed: checkpoint_folder, "):
         load_settings()
 
 
 def test_unknown_variable(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUETAPE_DATABASE", "x")
-    with pytest.raises(InputError, match="TRUETAPE_DATABASE; allowed: TRUETAPE_DATABASE_URL, TRUETAPE_HOME"):
+    with pytest.raises(InputError, match="TRUETAPE_DATABASE; allowed: TRUETAPE_CHECKPOINT_FOLDER, "):
         load_settings()
 
 
@@ -69,4 +69,18 @@ def test_unknown_variable(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_file(home: Path, text: bytes) -> None:
     (home / "truetape.toml").write_bytes(text)
     with pytest.raises(InputError, match=r"truetape\.toml"):
+        load_settings()
+
+
+def test_checkpoints_go_to_the_data_folder_every_quarter_of_an_hour_unless_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings()
+    assert (settings.checkpoint_folder, settings.checkpoint_minutes) == (None, 15)
+    monkeypatch.chdir(home)
+    (home / "truetape.toml").write_text('checkpoint_folder = "elsewhere"\ncheckpoint_minutes = 0\n')
+    settings = load_settings()
+    assert (settings.checkpoint_folder, settings.checkpoint_minutes) == (home.resolve() / "elsewhere", 0)
+    monkeypatch.setenv("TRUETAPE_CHECKPOINT_MINUTES", "-1")
+    with pytest.raises(InputError, match="checkpoint_minutes: Input should be greater than or equal to 0"):
         load_settings()

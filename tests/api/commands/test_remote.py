@@ -246,6 +246,12 @@ def test_a_bot_lives(desk: Living) -> None:
     assert names(run("bot", "delete", "dca", "--json")) == ["deleted"]
     sees(lambda found: found[0]["status"] == "deleted", "bot", "list")
     assert "no bots" in run("bot", "list").out
+    desk.config.write_text(desk.config.read_text().replace('capital = "1000"', 'capital_pct_of_equity = "5"', 1))
+    assert desk.create_bot("part").code == 0
+    Remote().catch_up()
+    found = sees(lambda found: "bot" in found, "bot", "show", "part")["bot"]["settings"]
+    assert (found["capital"], found["capital_pct_of_equity"]) == (None, "5")
+    assert "5% of the equity by market: " in run("bot", "show", "part").out
     desk.config.write_text("[group]\ncapital = -1\nlegs = []\n")
     ended = desk.create_bot("two")
     assert (ended.code, "capital" in ended.err) == (2, True)
