@@ -51,6 +51,7 @@ class Decider(Struct, frozen=True):
     `rounds` says of a state that a command is to come at every full period, in microseconds, for as long as it says so.
     `quiet` says, after a round, for how long further ones would come to nothing while the state and its account's groups
     stay as they are; None where the next may say something. A log is the same without it.
+    Only the events in `settles` can close it or change its rounds, None: any of them.
     """
 
     kind: str
@@ -63,3 +64,4 @@ class Decider(Struct, frozen=True):
     timed: Mapping[type[Command], TimedRule] = field(default_factory=dict)
     rounds: Callable[[Any], tuple[int, Command] | None] | None = None
     quiet: Callable[[Any, Now], Quiet | None] | None = None
+    settles: frozenset[type[Event]] | None = None

@@ -5,18 +5,16 @@ input always gives the same records, however its moments are grouped.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Self
 
 from msgspec import Struct
 
 from domain.account import events as account_events
 from domain.account.commands import ValueAccount
-from domain.account.decider import DECIDER as ACCOUNT
 from domain.account.state import AccountState
-from domain.bot.decider import DECIDER as BOT
 from domain.decider import Deadline, Decider, Now, Policy
-from domain.execution_pool.decider import DECIDER as EXECUTION_POOL
+from domain.deciders import ALL, BY_KIND, DECIDERS, NOTHING, OWNERS, PAST, ROUTES
 from domain.message import Command, Event, EventId, Record
 from domain.policies import POLICIES
 from domain.policies.deadlines import DEADLINES
@@ -41,20 +39,11 @@ from domain.ports import (
 from domain.position_group.commands import LookAtPrice
 from domain.position_group.decider import DECIDER as POSITION_GROUP
 from domain.position_group.protection import watch_of
+from domain.position_group.state import GroupState
 from domain.signal.commands import DeliverAlert, ReceiveAlert
-from domain.signal.decider import DECIDER as SIGNAL
+from domain.snapshot import OpenStream, Snapshot, copy_of
 from domain.values import DAY, InstrumentId, Price, Time
-from domain.wakes import Rounds, Timers, Watches
-
-DECIDERS = (ACCOUNT, BOT, EXECUTION_POOL, PORTFOLIO_RISK, POSITION_GROUP, SIGNAL)
-
-BY_KIND: Mapping[str, Decider] = {decider.kind: decider for decider in DECIDERS}
-
-ROUTES: Mapping[type[Command], Decider] = {
-    command: decider for decider in DECIDERS for command in (*decider.rules, *decider.timed)
-}
-
-OWNERS: Mapping[type[Event], Decider] = {event: decider for decider in DECIDERS for event in decider.folds}
+from domain.wakes import Key, Rounds, Timers, Watches
 
 
 def _submit(state: AccountState, event: account_events.RiskPassed, verdict: EventId) -> Effect:
@@ -109,6 +98,7 @@ class Core:
         self.interest = Interest()
         self.marks: dict[InstrumentId, Price] = {}
         self._streams: dict[str, dict[object, Stream]] = {decider.kind: {} for decider in DECIDERS}
+        self._numbers: dict[int, Stream] = {}
         self._opened = 0
         self._records: list[Record[Event]] = []
         self._effects: list[Effect] = []
@@ -117,7 +107,8 @@ class Core:
         self._day_end = FOREVER
         self._watches = Watches(self.interest.watched)
         self._rounds = Rounds(self._watches)
-        self._asked: list[tuple[Decider, object]] = []
+        self._due: dict[Key, Command] = {}
+        self._asked: list[Key] = []
         self._clock = Time(0)
         self._looks: list[Command] = []
 
@@ -136,19 +127,75 @@ class Core:
 
     def restore(self, record: Record[Event]) -> None:
         """Take in a record of the log as history: states evolve, nothing is decided, nothing is sent."""
+        self.restore_all((record,))
+
+    def restore_all(self, records: Iterable[Record[Event]]) -> None:
+        """As `restore`, for records in their order."""
+        numbers = self._numbers
+        for record in records:
+            events = record.events
+            stream = numbers.get(record.stream)
+            if stream is None:
+                stream = self._opened_by(record)
+            state, follows = stream.state, NOTHING
+            for event in events:
+                fold, more = PAST[type(event)]
+                state = fold(state, event)
+                follows |= more
+            stream.state = state
+            stream.version = record.version + len(events) - 1
+            if follows >= ALL:
+                self._follow(record, stream)
+            elif follows and state.ends is not None:
+                self._watch(state)
+
+    def _opened_by(self, record: Record[Event]) -> Stream:
         decider = OWNERS[type(record.events[0])]
-        streams = self._streams[decider.kind]
-        key = decider.key(record.events[0])
-        if record.version == 1:
-            before = streams.get(key)  # a name used again goes on from what it was
-            streams[key] = Stream(record.stream, 0, decider.initial() if before is None else before.state)
-            self._opened = record.stream
-        stream = streams[key]
+        streams, key = self._streams[decider.kind], decider.key(record.events[0])
+        assert record.version == 1, f"stream {record.stream} begins at version {record.version}"
+        before = streams.get(key)  # a name used again goes on from what it was
+        state = decider.initial() if before is None else before.state
+        stream = streams[key] = self._numbers[record.stream] = Stream(record.stream, 0, state)
+        self._opened = record.stream
+        return stream
+
+    def _follow(self, record: Record[Event], stream: Stream) -> None:
+        """Timers, rounds and watched prices, as they were when the record was made."""
         for offset, event in enumerate(record.events):
-            stream.state = decider.folds[type(event)](stream.state, event)
             self._set_timers(DEADLINES.get(type(event)), event, record.at, (record.stream, record.version + offset))
-        stream.version = record.version + len(record.events) - 1
-        self._settle(decider, key, stream)
+        decider = OWNERS[type(record.events[0])]
+        self._settle(decider, decider.key(record.events[0]), stream)
+
+    def snapshot(self) -> Snapshot:
+        """What it is between two steps; it may go on, the snapshot stays."""
+        streams = {
+            kind: [OpenStream(key, each.number, each.version, copy_of(each.state)) for key, each in open_.items()]
+            for kind, open_ in self._streams.items()
+        }
+        groups = self._streams[POSITION_GROUP.kind]
+        return Snapshot(
+            self._opened, streams, self._timers.waiting(), self._rounds.wanted(), self._watches.waiting(groups)
+        )
+
+    @classmethod
+    def from_snapshot(cls, snapshot: Snapshot) -> Self:
+        """What a core restored from the records up to there would be."""
+        core = cls()
+        core._opened = snapshot.opened
+        for kind, open_ in snapshot.streams.items():
+            for each in open_:
+                stream = Stream(each.number, each.version, copy_of(each.state))
+                core._streams[kind][each.key] = core._numbers[each.number] = stream
+        for timer in snapshot.timers:
+            core._timers.put(timer.at, timer.command, timer.cause)
+        for kind, key in snapshot.rounds:
+            rounds = BY_KIND[kind].rounds
+            assert rounds is not None, f"{kind} has no rounds"
+            core._rounds.put((kind, key), rounds(core.state(kind, key)))
+        for instrument, keys in snapshot.watches.items():
+            for key in keys:
+                core._watches.put(key, instrument, watch_of(core.state(POSITION_GROUP.kind, key)))
+        return core
 
     def start_clock(self, at: Time) -> None:
         """The market's time begins, or goes on: what was due by then has had its turn."""
@@ -197,25 +244,28 @@ class Core:
             self._looks.append(LookAtPrice(bot, group, mark.price, low, high, watch))
 
     def _react(self, moment: Moment) -> None:
-        """Run policies until quiet; then those who waited for a price, or for a round."""
+        """Run policies until quiet; then those who waited for a price, or for a round that may say something."""
         queue = self._queue
         while True:
             while queue:
                 command, cause = queue.popleft()
                 self._handle(command, moment, "core", cause)
-            if not self._looks:
+            if not (self._looks or self._due):
                 return
             looks, self._looks = self._looks, []
             for look in looks:
                 self._handle(look, moment, "core", None)
+            due, self._due = self._due, {}
+            for key, command in due.items():
+                if not self._rounds.rests(key, moment.at):
+                    self._asked.append(key)
+                    self._handle(command, moment, "core", None)
 
     def _pass_time(self, fact: object, moment: Moment) -> None:
         """At a deadline do what is due; at the end of a day, and of the tape, value every account."""
         if type(fact) is DeadlineReached:
             self._queue.extend(self._timers.take(moment.at))
-            for (kind, key), command in self._rounds.due(moment.at).items():
-                self._looks.append(command)
-                self._asked.append((BY_KIND[kind], key))
+            self._due.update(self._rounds.due(moment.at))
             self._clock = moment.at
             if moment.at < self._day_end:
                 return
@@ -227,11 +277,12 @@ class Core:
 
     def _look_ahead(self) -> None:
         """When something is due next. Rounds that would come to nothing rest."""
-        for decider, key in self._asked:
+        for kind, key in self._asked:
+            decider = BY_KIND[kind]
             if decider.quiet is not None:
-                quiet = decider.quiet(self.state(decider.kind, key), self._now(self._clock))
+                quiet = decider.quiet(self.state(kind, key), self._now(self._clock))
                 if quiet is not None:
-                    self._rounds.rest((decider.kind, key), quiet)
+                    self._rounds.rest((kind, key), quiet)
         self._asked.clear()
         self.interest.deadline = min(self._day_end, self._timers.next, self._rounds.next(self._clock))
 
@@ -256,7 +307,7 @@ class Core:
         name = None
         if fresh:
             self._opened += 1
-            streams[key] = stream
+            streams[key] = self._numbers[stream.number] = stream
             name = stream_key(decider.kind, key)
         self._records.append(Record(stream.number, version, moment.at, actor, cause, events, name, moment.observed_at))
         self._evolve(decider, stream, events, moment.at)
@@ -277,13 +328,16 @@ class Core:
         """Forget what is over, and note which prices what is open waits for."""
         over = decider.closed(stream.state)
         if over:
-            del self._streams[decider.kind][key]
+            del self._streams[decider.kind][key], self._numbers[stream.number]
         if decider.rounds is not None:
             self._rounds.put((decider.kind, key), None if over else decider.rounds(stream.state))
         if decider is POSITION_GROUP:
-            watch = None if over else watch_of(stream.state)
-            self._watches.put((stream.state.bot, stream.state.group), stream.state.instrument.id, watch)
+            self._watch(stream.state)
             self._rounds.stir((PORTFOLIO_RISK.kind, stream.state.account))
+
+    def _watch(self, group: GroupState) -> None:
+        """Note which prices a group waits for; one that is over waits for none."""
+        self._watches.put((group.bot, group.group), group.instrument.id, watch_of(group))
 
     def _evolve(self, decider: Decider, stream: Stream, events: tuple[Event, ...], at: Time) -> None:
         """The decision evolves whole; then effects are made, policies react to each event, and timers are set."""

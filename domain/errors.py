@@ -1,4 +1,4 @@
-"""The error tree: an exception means that nothing was recorded."""
+"""The error tree: an exception means that nothing was recorded, unless it says that this is not known."""
 
 
 class TruetapeError(Exception):
@@ -23,6 +23,10 @@ class FencedError(TruetapeError):
 
 class StoreError(TruetapeError):
     """The event store cannot be used as it is; the message says how to mend it."""
+
+
+class InDoubtError(StoreError):
+    """The database was lost during an append and does not answer: the one error that leaves open what was recorded."""
 
 
 class MissingError(TruetapeError):

@@ -1,5 +1,6 @@
 """What wakes the core beside its input: commands that are due at a time, prices that position groups wait for."""
 
+from collections.abc import Container
 from heapq import heappop, heappush
 from typing import Any
 
@@ -37,6 +38,14 @@ class Watch(Struct, frozen=True):
         return low <= self.below or high >= self.above
 
 
+class Timer(Struct, frozen=True):
+    """A command that is due at a time."""
+
+    at: Time
+    command: Command
+    cause: EventId
+
+
 class Timers:
     """Commands by the time at which they are due; of one time, in the order in which they were set."""
 
@@ -61,6 +70,10 @@ class Timers:
             due.append((command, cause))
         return due
 
+    def waiting(self) -> list[Timer]:
+        """All of them, in the order in which they come."""
+        return [Timer(at, command, cause) for at, _, command, cause in sorted(self._heap, key=lambda each: each[:2])]
+
 
 class Rounds:
     """Commands that come again and again, at every full multiple of a period: nothing has to be remembered of the last."""
@@ -78,6 +91,10 @@ class Rounds:
         else:
             self._rounds[key] = wanted
 
+    def wanted(self) -> list[Key]:
+        """Who wants any, in the order in which they first did."""
+        return list(self._rounds)
+
     def next(self, at: Time) -> Time:
         """When the first is due after a time."""
         return min((self._next_of(key, period, at) for key, (period, _) in self._rounds.items()), default=FOREVER)
@@ -93,12 +110,13 @@ class Rounds:
         return Time(last - last % period + period)
 
     def due(self, at: Time) -> dict[Key, Command]:
-        """Those of which a period is full and that do not rest, in the order in which they were first wanted."""
-        return {
-            key: command
-            for key, (period, command) in self._rounds.items()
-            if at % period == 0 and self._next_of(key, period, Time(at - 1)) == at
-        }
+        """Those of which a period is full, in the order in which they were first wanted."""
+        return {key: command for key, (period, command) in self._rounds.items() if at % period == 0}
+
+    def rests(self, key: Key, at: Time) -> bool:
+        """Whether one that is due would come to nothing."""
+        quiet = self._resting.get(key)
+        return quiet is not None and (quiet.until is None or at < quiet.until)
 
     def rest(self, key: Key, quiet: Quiet) -> None:
         """They come to nothing for so long."""
@@ -126,19 +144,30 @@ class Watches:
     def put(self, key: Key, instrument: InstrumentId, watch: Watch | None) -> None:
         """From now on this is what the owner waits for, or nothing."""
         watches = self._watches.setdefault(instrument, {})
-        if watches.get(key) == watch:
+        before = watches.get(key)
+        if before == watch:
             return
         if watch is None:
             del watches[key]
         else:
             watches[key] = watch
-        if watches:
-            self._watched[instrument] = (
-                max(each.below for each in watches.values()),
-                min(each.above for each in watches.values()),
-            )
-        else:
+        if not watches:
             del self._watched[instrument]
+            return
+        below, above = self._watched.get(instrument, NOWHERE)
+        if watch is not None:
+            below, above = max(below, watch.below), min(above, watch.above)
+        # Only from one that stood on a bound can the bound move back: all are looked through as seldom as that.
+        if before is not None and before.below == below and (watch is None or watch.below < below):
+            below = max(each.below for each in watches.values())
+        if before is not None and before.above == above and (watch is None or watch.above > above):
+            above = min(each.above for each in watches.values())
+        self._watched[instrument] = (below, above)
+
+    def waiting(self, among: Container[object]) -> dict[InstrumentId, list[Key]]:
+        """Who of them waits for an instrument's prices, in the order in which they began to wait."""
+        found = {name: [key for key in watches if key in among] for name, watches in self._watches.items()}
+        return {name: keys for name, keys in found.items() if keys}
 
     def reached(self, mark: Mark) -> list[tuple[Key, Watch]]:
         """Who must look now, in the order in which they began to wait."""

@@ -55,8 +55,9 @@ def _waiting(log: CausalLog, kept: Kept, event: pool.SignalQueued | pool.QueuedS
 
 
 def _is_replaced(event: Event, about: Subject) -> bool:
-    replaces = isinstance(event, pool.QueuedSignalReplaced)
-    return replaces and signal_of(event.replaced_source, event.replaced_number) == about
+    if not isinstance(event, pool.QueuedSignalReplaced):
+        return False
+    return signal_of(event.replaced_source, event.replaced_number) == about
 
 
 def _turning(log: CausalLog, kept: Kept, event: ReverseTaken) -> Iterator[Kept]:

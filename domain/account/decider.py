@@ -247,6 +247,8 @@ def _part(report: c.FillReported, quantity: int, fee: int) -> c.FillReported:
 
 def _rounds(state: AccountState) -> tuple[int, Command] | None:
     """While a limit on losses is in force, how often the account is held against it."""
+    if not state.watched:
+        return None
     limits = state.limits
     return (limits.value_every_seconds * SECOND, c.ReviewRisk(state.account)) if limits.limits_losses else None
 
@@ -283,4 +285,5 @@ DECIDER = Decider(
         c.ReviewRisk: lambda state, _command, now: halts.review(state, now),
     },
     rounds=_rounds,
+    settles=frozenset({e.AccountOpened, e.RiskLimitsSet}),
 )

@@ -97,19 +97,24 @@ def unknown(state: AccountState, event: e.OrderUnknown) -> AccountState:
 
 def filled(state: AccountState, event: e.OrderFilled) -> AccountState:
     """Cash and position move by the fill; what the order held back shrinks with what remains of it."""
-    instrument = state.listings[event.instrument].instrument
-    buys = event.side == "buy"
-    cash = state.cash
-    cash[instrument.quote] = cash.get(instrument.quote, 0) + (-event.cash if buys else event.cash)
-    if event.fee_asset != instrument.base:
-        cash[event.fee_asset] = cash.get(event.fee_asset, 0) - event.fee
-    before = state.positions.get(event.instrument, 0)
-    after = before + (event.received if buys else -event.received)
-    state.positions[event.instrument] = after
+    name, cash, fee_asset = event.instrument, state.cash, event.fee_asset
+    instrument = state.listings[name].instrument
+    quote = instrument.quote
+    received: int = event.received
+    paid: int = -event.cash
+    if event.side != "buy":
+        received, paid = -received, -paid
+    cash[quote] = cash.get(quote, 0) + paid
+    if fee_asset != instrument.base:
+        cash[fee_asset] = cash.get(fee_asset, 0) - event.fee
+        if fee_asset == quote:
+            paid -= event.fee
+    before = state.positions.get(name, 0)
+    after = state.positions[name] = before + received
     if before < 0 or after < 0:
         _keep_short_basis(state, event, before, after)
     state.stirred = True
-    keep_book(state, event, instrument)
+    keep_book(state, event, instrument.step, received, paid)
     order = state.orders.get(event.order)
     if order is None:
         late = state.ended.get(event.order)
@@ -117,20 +122,16 @@ def filled(state: AccountState, event: e.OrderFilled) -> AccountState:
             state.ended[event.order] = structs.replace(late, trades=(*late.trades, event.trade))
         return state
     _known(state, order)
-    status: Status = "PENDING_CANCEL" if order.cancel_wanted else "PARTIALLY_FILLED"
-    reserved, held_back = _given_back(state, order, event.remaining, event.remaining + event.quantity)
-    rest = structs.replace(
-        order,
-        status=status if event.remaining else "ENDED",
-        filled=order.filled + event.quantity,
-        reserved=reserved,
-        held_back=held_back,
-        trades=(*order.trades, event.trade),
-    )
-    if event.remaining:
-        state.orders[event.order] = rest
+    remaining, quantity = event.remaining, event.quantity
+    reserved, held_back = _given_back(state, order, remaining, remaining + quantity)
+    filled, trades = order.filled + quantity, (*order.trades, event.trade)
+    if remaining:
+        status: Status = "PENDING_CANCEL" if order.cancel_wanted else "PARTIALLY_FILLED"
+        state.orders[order.id] = structs.replace(
+            order, status=status, filled=filled, reserved=reserved, held_back=held_back, trades=trades
+        )
     else:
-        _end(state, rest)
+        _end(state, order, filled, trades)
     return state
 
 
@@ -159,8 +160,8 @@ def cancel_rejected(state: AccountState, event: e.CancelRejected) -> AccountStat
 def ended(state: AccountState, event: e.OrderCanceled | e.OrderRejected) -> AccountState:
     order = state.orders[event.order]
     _known(state, order)
-    reserved, held_back = _given_back(state, order, 0, 1)
-    _end(state, structs.replace(order, status="ENDED", reserved=reserved, held_back=held_back))
+    _given_back(state, order, 0, 1)
+    _end(state, order, order.filled, order.trades)
     return state
 
 
@@ -183,21 +184,24 @@ def _known(state: AccountState, order: Order) -> None:
 
 def _given_back(state: AccountState, order: Order, remaining: int, before: int) -> tuple[int, int]:
     """Give back what the order held back for the part of it that is no longer open; what it still holds back."""
-    if not order.reserved and not order.held_back:
-        return 0, 0
-    reserved = order.reserved * remaining // before
-    held_back = order.held_back * remaining // before
-    if order.reserved:
-        state.reserved[state.listings[order.instrument].instrument.quote] -= order.reserved - reserved
-    if order.held_back:
-        state.held_back[order.instrument] -= order.held_back - held_back
+    reserved, held_back = order.reserved, order.held_back
+    if reserved:
+        kept = reserved * remaining // before
+        state.reserved[state.listings[order.instrument].instrument.quote] -= reserved - kept
+        reserved = kept
+    if held_back:
+        kept = held_back * remaining // before
+        state.held_back[order.instrument] -= held_back - kept
+        held_back = kept
     return reserved, held_back
 
 
-def _end(state: AccountState, order: Order) -> None:
+def _end(state: AccountState, order: Order, filled: int, trades: tuple[str, ...]) -> None:
     """Move an order from the open ones to the few ended ones that are remembered."""
     del state.orders[order.id]
-    state.ended[order.id] = order
+    state.ended[order.id] = structs.replace(
+        order, status="ENDED", filled=filled, reserved=0, held_back=0, trades=trades
+    )
     if len(state.ended) > ENDED_KEPT:
         state.ended.popitem(last=False)
 

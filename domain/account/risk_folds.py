@@ -8,7 +8,6 @@ from msgspec import structs
 
 from domain.account import events as e
 from domain.account.state import AccountState, Book, Halt, Order, Session
-from domain.market import Instrument
 from domain.message import Event
 from domain.values import Time
 
@@ -72,32 +71,25 @@ def add_to_base(state: AccountState, worth: int) -> None:
         state.peak += worth
 
 
-def keep_book(state: AccountState, event: e.OrderFilled, instrument: Instrument) -> None:
-    """Note a fill in its bot's book; flat again, the round trip was a loss or it was not.
+def keep_book(state: AccountState, event: e.OrderFilled, step: int, received: int, paid: int) -> None:
+    """Note in its bot's book what a fill moved, with its sign; flat again, the round trip was a loss or it was not.
 
     A rest below a step counts as flat: no order can carry it. Fees in a third asset are no part of the result.
     """
-    key = event.bot, event.instrument
-    step = instrument.step
-    quantity, cash, cash_flat = 0, 0, 0
+    bot = event.bot
+    key = bot, event.instrument
     book = state.books.get(key)
-    if book is not None:
-        quantity, cash, cash_flat = book.quantity, book.cash, book.cash_flat
-    held = not -step < quantity < step
-    if event.side == "buy":
-        quantity += event.received
-        cash -= event.cash
-    else:
-        quantity -= event.received
-        cash += event.cash
-    if event.fee_asset == instrument.quote:
-        cash -= event.fee
-    if held and -step < quantity < step:
+    if book is None:
+        state.books[key] = Book(received, paid, 0)
+        return
+    before, cash_flat = book.quantity, book.cash_flat
+    quantity, cash = before + received, book.cash + paid
+    if -step < quantity < step and not -step < before < step:
         if cash < cash_flat:
-            state.losses[event.bot] = state.losses.get(event.bot, 0) + 1
-            state.lost_at[event.bot] = event.venue_at
+            state.losses[bot] = state.losses.get(bot, 0) + 1
+            state.lost_at[bot] = event.venue_at
         else:
-            state.losses.pop(event.bot, None)
+            state.losses.pop(bot, None)
         cash_flat = cash
     state.books[key] = Book(quantity, cash, cash_flat)
 

@@ -26,7 +26,7 @@ class Listing(Struct, frozen=True):
     slippage: Decimal
 
 
-class Order(Struct, frozen=True):
+class Order(Struct, frozen=True, gc=False):
     """An order of the account, from its intent to its end.
 
     `reserved` is the cash and `held_back` the quantity it keeps from other orders; `venue_filled` is what the venue

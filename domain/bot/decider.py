@@ -207,4 +207,5 @@ DECIDER = Decider(
     },
     opens=frozenset({CreateBot}),
     closed=lambda _state: False,  # a deleted bot's count of groups is needed by the next of its name
+    settles=frozenset(),
 )

@@ -214,4 +214,5 @@ DECIDER = Decider(
     folds=FOLDS,
     opens=frozenset({c.OpenPool, c.ConfigurePool, c.RequestSlot}),
     closed=lambda _state: False,
+    settles=frozenset(),
 )

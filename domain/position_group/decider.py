@@ -265,6 +265,10 @@ def _reduce(state: GroupState) -> Events:
 
 def _close(state: GroupState, wanted: int) -> Events:
     """Close at market what can be traded; what is left below a step is written off."""
+    if state.held < 0:
+        sold = state.instrument.size_text(Quantity(-state.held))
+        oversold = _dust(state, f"oversold: the venue closed {sold} more than was held")
+        return oversold, e.GroupClosed(state.bot, state.group, "oversold", state.account, state.instrument.id)
     quantity = floor_to(min(wanted, state.held), state.instrument.step)
     if quantity <= 0:
         dust = _dust(state, f"below step {state.instrument.size_text(state.instrument.step)}")
@@ -316,4 +320,5 @@ DECIDER = Decider(
     folds=FOLDS,
     opens=frozenset({OpenGroup}),
     closed=lambda state: state.status == "closed",
+    settles=frozenset({e.GroupClosed}),
 )

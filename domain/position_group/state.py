@@ -15,7 +15,7 @@ from domain.values import Direction
 Status = Literal["open", "exiting", "closed"]
 
 
-class LegState(Struct, frozen=True):
+class LegState(Struct, frozen=True, gc=False):
     """A leg, of which `remaining` is still to fill while it works.
 
     `uncovered` is what it received and no target covers, bought for `uncovered_worth` (price x quantity).
@@ -29,7 +29,7 @@ class LegState(Struct, frozen=True):
     uncovered_worth: int = 0
 
 
-class Guard(Struct, frozen=True):
+class Guard(Struct, frozen=True, gc=False):
     """A stop or an aggregate take profit that works; `going` once it has been asked to go.
 
     `taken` is what targets have sold since a stop was placed: of one bracket, the venue takes it from the stop.
@@ -41,7 +41,7 @@ class Guard(Struct, frozen=True):
     taken: int = 0
 
 
-class GroupState(Struct, frozen=True):
+class GroupState(Struct, frozen=True, gc=False):
     """A group. `held` is what its fills left it with, unsigned; `closing` says that a closing order works.
 
     `average` is the cost of what is held, without fees, as (sum of price x quantity, quantity): a fraction in price

@@ -138,4 +138,5 @@ DECIDER = Decider(
     },
     opens=frozenset({OpenSource}),
     closed=lambda _state: False,
+    settles=frozenset(),
 )

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from domain.execution_pool import events as e
 from domain.execution_pool.settings import PoolSettings
 from domain.message import Event
-from replay.sentences.units import MINUTE, Sentence, Units, number, plural, span
+from domain.values import MINUTE
+from replay.sentences.units import Sentence, Units, number, plural, span
 
 
 def _settings(settings: PoolSettings) -> str:

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from domain.message import Event
 from domain.portfolio_risk import events as e
 from domain.portfolio_risk.settings import OffsetSettings
-from replay.sentences.units import MINUTE, SECOND, Sentence, Units, moment, percent, span
+from domain.values import MINUTE, SECOND
+from replay.sentences.units import Sentence, Units, moment, percent, span
 
 _LACKS: Mapping[e.Verdict, str] = {
     "qualified": "qualifies",

@@ -120,6 +120,8 @@ def test_a_pool_opens_once_with_ten_slots_pyramids_exempt_and_no_expiry() -> Non
 def test_an_account_older_than_pools_gets_its_pool_with_its_first_request() -> None:
     events = DECIDER.rules[c.RequestSlot](DECIDER.initial(), request(1))
     assert kinds(events) == ["PoolOpened", "SlotReserved"]
+    reserved = e.SlotReserved("main", "dca", "tv", 1, BTC, "5m", "long", Decimal(100), 0, 1, 1)
+    assert events[1] == reserved, "under the settings that the pool has just been opened with"
     state = folded(events)
     assert state.account == "main"
     assert kinds(DECIDER.rules[c.RequestSlot](state, request(2))) == ["SlotReserved"]
@@ -510,6 +512,7 @@ def test_a_replacement_stays_promoted_unless_it_is_of_the_other_side() -> None:
     desk.promotes(2)
     (same,) = desk.wants(3)
     assert same.preferred == 1
+    assert [(each.number, each.preferred) for each in rank(desk.state, {})] == [(3, 1)]
     (other,) = desk.wants(4, direction="short")
     assert other.preferred == 0
     assert desk.promotes(4)[0].preferred == 2

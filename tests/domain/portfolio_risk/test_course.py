@@ -139,6 +139,14 @@ def test_where_the_winner_brought_less_the_rest_is_planned_anew() -> None:
     assert desk.past[-1].needed == desk.past[-1].paid == 10 * DOLLAR  # type: ignore[attr-defined]
 
 
+def test_each_time_it_is_planned_anew_is_a_step_of_its_own() -> None:
+    desk = under_way()
+    _, second = desk.fills("WIN", 1000, 10900)
+    _, third = desk.fills("WIN", 100, 10900)
+    assert (second.step, third.step) == (2, 3)
+    assert (second.number, third.number) == (1, 1)
+
+
 def test_winners_do_not_run_after_what_the_loser_goes_on_to_lose() -> None:
     desk = under_way()
     desk.moves("LOSS", 5000)
@@ -215,6 +223,13 @@ def test_for_want_of_profit_it_is_given_up_and_what_was_paid_is_kept() -> None:
     assert (exits.number, exits.needed, exits.paid) == (2, 0, 0)
     desk.fills("LOSS", 500, 9020)
     assert desk.closes("LOSS")[-1].paid == 0  # by this offset
+
+
+def test_a_quantum_that_nobody_has_is_not_enough_to_go_on() -> None:
+    desk = under_way()
+    filled, gave_up = desk.fills("WIN", 1000, 11000, fee=10 * DOLLAR + 1)  # 10 dollars are left in WIN
+    assert filled.profit == -1
+    assert (gave_up.code, gave_up.reason) == ("NOT_ENOUGH_PROFIT", f"needed={10 * DOLLAR + 1}, missing=1")
 
 
 def test_a_winner_whose_order_fails_is_not_asked_again() -> None:
@@ -298,9 +313,10 @@ def test_orders_are_nobodys_where_no_offset_is_under_way() -> None:
 def test_the_loser_closes_by_itself() -> None:
     desk = under_way()
     assert desk.fills("LOSS", 1000, 9000) == ()  # its own exit is not the offset's
-    gone, gave_up = desk.closes("LOSS")
-    assert kinds((gone, gave_up)) == ["GroupForgotten", "OffsetAbandoned"]
-    assert (gave_up.code, gave_up.paid, gave_up.at) == ("LOSER_GONE", 0, desk.at)
+    _, gave_up = happened = desk.closes("LOSS")
+    assert kinds(happened) == ["GroupForgotten", "OffsetAbandoned"]
+    reason = "it closed before it was paid for"
+    assert gave_up == e.OffsetAbandoned("main", 1, "LOSS", 1, "LOSER_GONE", reason, 0, desk.at)  # type: ignore[arg-type]
     assert desk.state.plan is None
 
 
@@ -425,20 +441,51 @@ def test_skip_passes_the_next_loser_over_once() -> None:
     assert kinds(desk.waits()) == ["OffsetChosen"]
 
 
+def test_after_a_skip_what_was_said_before_it_is_said_again() -> None:
+    desk = Desk()
+    desk.opens("LOSS", 1000, 10000, 9000)
+    assert verdicts(desk.looks()) == {"LOSS": "waiting"}
+    desk.opens("WIN", 2000, 10000, 11000)
+    desk.when(c.SkipOffset("main"))
+    assert kinds(desk.waits()) == ["OffsetSkipped"]
+    assert verdicts(desk.looks()) == {"LOSS": "waiting"}, "it waits from the skip on"
+
+
 def test_a_group_is_blocked_and_unblocked() -> None:
     desk = Desk()
     desk.opens("LOSS", 1000, 10000, 9000)
     block, unblock = c.BlockGroup("main", "LOSS", 1), c.UnblockGroup("main", "LOSS", 1)
     assert desk.when(unblock) == ()
+    before = desk.state.watched
     assert desk.when(block) == (e.GroupBlocked("main", "LOSS", 1),)
     assert desk.when(block) == ()
     assert verdicts(desk.waits()) == {"LOSS": "blocked"}
     assert desk.when(unblock) == (e.GroupUnblocked("main", "LOSS", 1),)
+    assert desk.state.watched == before
     assert verdicts(desk.looks()) == {"LOSS": "qualified"}
+
+
+def test_a_group_that_is_blocked_stays_so_when_it_grows() -> None:
+    desk = Desk()
+    desk.opens("LOSS", 1000, 10000, 9000)
+    desk.when(c.BlockGroup("main", "LOSS", 1))
+    desk.passes(1)
+    assert kinds(desk.when(c.WatchGroup("main", "LOSS", 1, 1))) == ["GroupWatched"]
+    assert verdicts(desk.waits()) == {"LOSS": "blocked"}
+
+
+def test_after_an_offset_what_was_said_before_it_is_said_again() -> None:
+    desk = Desk()
+    desk.opens("LOSS", 1000, 10000, 9000)
+    assert verdicts(desk.looks()) == {"LOSS": "waiting"}
+    desk.opens("WIN", 2000, 10000, 11000)
+    assert kinds(desk.waits()) == ["OffsetChosen"]
+    assert kinds(desk.fails("WIN", 1000)) == ["OffsetOrderEnded", "OffsetAbandoned"]
+    assert verdicts(desk.looks()) == {"LOSS": "waiting"}
 
 
 @pytest.mark.parametrize(("command", "name"), [(c.BlockGroup, "block"), (c.UnblockGroup, "unblock")])
 def test_a_group_that_is_not_live_cannot_be_blocked(command: Any, name: str) -> None:
     (refused,) = Desk().when(command("main", "dca", 7))
-    assert (refused.command, refused.code) == (name, "GROUP_UNKNOWN")
-    assert refused.reason == "group 7 of bot dca is not live, or the offset is not configured"
+    reason = "group 7 of bot dca is not live, or the offset is not configured"
+    assert refused == e.OffsetCommandRefused("main", name, "GROUP_UNKNOWN", reason)

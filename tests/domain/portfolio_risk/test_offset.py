@@ -59,8 +59,8 @@ def test_an_offset_is_off_until_it_is_configured() -> None:
 @pytest.mark.parametrize("command", [c.RunOffset("main"), c.SkipOffset("main")])
 def test_what_is_not_configured_says_so(command: Any) -> None:
     (refused,) = Desk(configured=False).when(command)
-    assert refused.code == "NOT_CONFIGURED"
-    assert refused.command in {"run", "skip"}
+    name = "run" if isinstance(command, c.RunOffset) else "skip"
+    assert refused == e.OffsetCommandRefused("main", name, "NOT_CONFIGURED", "settings=0")
 
 
 def test_the_settings_stand_as_they_are_asked_for() -> None:
@@ -109,8 +109,8 @@ def test_settings_that_make_no_sense_are_refused(changes: dict[str, Any], allowe
     desk = Desk()
     (refused,) = desk.when(c.ConfigureOffset("main", OffsetSettings(**changes)))
     (key,) = changes
-    assert (refused.command, refused.code) == ("configure", "SETTINGS_INVALID")
-    assert refused.reason == f"offset.{key} is {changes[key]}; allowed: {allowed}"
+    reason = f"offset.{key} is {changes[key]}; allowed: {allowed}"
+    assert refused == e.OffsetCommandRefused("main", "configure", "SETTINGS_INVALID", reason)
     assert desk.state.settings_version == 1
 
 
@@ -194,6 +194,15 @@ def test_what_is_decided_is_asked_of_the_groups() -> None:
     assert told(chosen) == [ReduceGroup("WIN", 1, Quantity(1000), "offset", Price(11000))]
     exits = e.LoserExitDecided("main", 1, "LOSS", 1, 0, 0, Price(9000))  # type: ignore[arg-type]
     assert told(exits) == [ExitGroup("LOSS", 1, Price(9000), "offset")]
+    assert told(e.OffsetOrderEnded("main", 1, "WIN", 1, Quantity(1), "refused")) == [c.ReviewOffset("main")]
+
+
+@pytest.mark.parametrize(("remaining", "commands"), [(1, []), (0, [c.ReviewOffset("main")])])
+def test_an_order_of_the_offset_that_is_filled_is_looked_at_once_it_is_whole(
+    remaining: int, commands: list[Any]
+) -> None:
+    fields: Any = ("main", 1, "winner", "WIN", 1, "WIN/USDT", 11000, 1000, remaining, 0, 0, "USDT")
+    assert told(e.OffsetFilled(*fields)) == commands
 
 
 def test_a_group_is_watched_from_its_opening_and_its_wait_starts_anew_with_each_pyramid() -> None:
@@ -303,6 +312,13 @@ def test_the_wait_runs_from_the_last_entry_that_works() -> None:
     desk.when(c.WatchGroup("main", "LOSS", 1, 1))  # a further pyramid, and its entries are done
     assert kinds(desk.looks()) == ["EntriesFinished", "OffsetEvaluated"]
     assert verdicts(tuple(desk.past[-1:])) == {"LOSS": "waiting"}
+
+
+def test_without_a_wait_it_qualifies_in_the_look_that_finds_its_entries_done() -> None:
+    desk = losing(timer_start="legs_filled", post_full_wait_minutes=0)
+    finished, *said = desk.looks()
+    assert finished == e.EntriesFinished("main", "LOSS", 1, START)  # type: ignore[arg-type]
+    assert verdicts(tuple(said)) == {"LOSS": "qualified"}
 
 
 def test_what_never_entered_has_not_finished_entering() -> None:

@@ -137,6 +137,18 @@ def test_a_stop_that_fills_takes_the_group_out_once_everything_else_has_gone() -
     assert closed[-1].reason == "stop"  # type: ignore[attr-defined]
 
 
+def test_a_venue_that_sold_more_than_was_held_is_said_to_have() -> None:
+    story = group(stop_loss_pct=Decimal(2))
+    filled(story, "entry", 4000, 10000)
+    review(story)
+    filled(story, "stop", 5000, 9800)
+    ended(story, "target", 4000)
+    _, written_off, closed = ended(story, "entry", 6030, leg=1)
+    assert written_off.quantity == -1000  # type: ignore[attr-defined]
+    assert written_off.reason == "oversold: the venue closed 1 more than was held"  # type: ignore[attr-defined]
+    assert closed.reason == "oversold"  # type: ignore[attr-defined]
+
+
 def test_what_was_bought_in_the_candle_of_the_stop_is_closed_at_market() -> None:
     story = group(stop_loss_pct=Decimal(2))
     filled(story, "entry", 4000, 10000)

@@ -9,10 +9,12 @@ from domain.account import events
 from domain.account.decider import DECIDER
 from domain.account.limits import RiskLimits
 from domain.market import Instrument, make_instrument
-from domain.values import InstrumentId, Price
+from domain.values import Asset, InstrumentId, Price
 from tests.spec import BTC, USDT, Story, fill, instrument, order
 
 ETH = InstrumentId("ETH/USDT")
+INR = Asset("INR")
+SHARE = InstrumentId("SHARE/INR")
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 MARKS = {BTC: Price(10000), ETH: Price(10000)}
@@ -42,6 +44,18 @@ def limited(cash: str = "10000", kind: Any = "spot", mode: Any = "simulated", **
         events.InstrumentListed("main", listed("ETH/USDT"), Decimal(0), Decimal(0), Decimal(0)),
         events.CashDeposited("main", USDT, int(Decimal(cash) * 10**8)),  # type: ignore[arg-type]
         events.RiskLimitsSet("main", 1, limits(**changes)),
+    ]
+    return Story(DECIDER, past)
+
+
+def in_rupees(**changes: Any) -> Story:
+    """An account with 1,000 rupees and shares at whole lots of one: cash of two decimal places."""
+    share = make_instrument("SHARE/INR", Decimal("0.05"), Decimal(1), Decimal(0))
+    past: list[Any] = [
+        events.AccountOpened("main", "spot"),
+        events.InstrumentListed("main", share, Decimal(0), Decimal(0), Decimal(0)),
+        events.CashDeposited("main", INR, 100_000),  # type: ignore[arg-type]
+        events.RiskLimitsSet("main", 1, limits(**{"currency": INR, **changes})),
     ]
     return Story(DECIDER, past)
 

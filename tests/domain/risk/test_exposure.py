@@ -11,7 +11,7 @@ from domain.account.commands import CancelReported, SetRiskLimits
 from domain.account.events import CashDeposited, PositionDeposited
 from domain.account.limits import Correlation, InstrumentLimits, StrategyLimits
 from domain.risk.exposure import equity, results
-from tests.domain.risk.limited import CENT, ETH, MARKS, limited, limits, trade, verdict
+from tests.domain.risk.limited import CENT, ETH, MARKS, SHARE, in_rupees, limited, limits, trade, verdict
 from tests.spec import BTC, USDT, Story, fill, order
 
 PASSED = "passed"
@@ -91,6 +91,15 @@ def test_open_orders_that_close_add_nothing() -> None:
     assert verdict(account) == PASSED
 
 
+@pytest.mark.parametrize(("kind", "reduce_only"), [("spot", False), ("margin", True)])
+def test_a_bot_that_sells_what_another_holds_is_not_exposed_by_it(kind: str, reduce_only: bool) -> None:
+    account = limited(kind=kind, bot_exposure_max="100")
+    trade(account)
+    assert verdict(account, bot="other", side="sell", reduce_only=reduce_only, limit=11000) == PASSED
+    assert verdict(account, bot="other", instrument=ETH, quantity=1000) == PASSED
+    assert code(account, bot="other", instrument=ETH, quantity=50) == "EXPOSURE_BOT"
+
+
 def test_exposure_is_that_of_the_side_on_which_it_is_more() -> None:
     account = limited(kind="margin", account_exposure_max="200")
     trade(account)
@@ -149,6 +158,14 @@ def test_the_bots_of_a_strategy_are_held_together() -> None:
     assert verdict(account, bot="free", quantity=9000) == PASSED
 
 
+def test_two_bots_of_a_strategy_count_together_on_one_instrument() -> None:
+    account = limited(strategies=(StrategyLimits("trend", ("dca", "other"), Decimal(300)),))
+    trade(account)
+    trade(account, bot="other")
+    assert code(account, quantity=1001) == "EXPOSURE_STRATEGY"
+    assert verdict(account, quantity=1000) == PASSED
+
+
 # Equity of 1,000: a leverage of 1.5 is an exposure of 1,500.
 @pytest.mark.parametrize(
     ("name", "most", "expected"),
@@ -173,6 +190,28 @@ def test_exposure_is_held_against_the_equity(name: str, most: str, expected: str
 def test_leverage_is_exact_where_it_is_a_fraction(quantity: int, expected: str) -> None:
     account = limited(cash="1000", kind="margin", leverage_max="1.4")
     assert code(account, quantity=quantity).replace("BALANCE_INSUFFICIENT", PASSED) == expected
+
+
+@pytest.mark.parametrize("name", ["margin_use_max_pct", "concentration_max_pct"])
+def test_a_share_of_the_equity_is_exact_where_its_percent_is_a_fraction(name: str) -> None:
+    assert verdict(limited(cash="1000", **{name: "50.05"}), quantity=5005) == PASSED
+    assert verdict(limited(cash="1000", **{name: "50.05"}), quantity=5006) != PASSED
+
+
+# A share is at 100.00 rupees; a rupee has a hundred quanta, not the 10^8 of other assets.
+@pytest.mark.parametrize(
+    ("name", "most", "expected"),
+    [
+        ("order_notional_max", "100", "ORDER_NOTIONAL: notional=200, limit=100"),
+        ("bot_exposure_max", "100", "EXPOSURE_BOT: bot=dca, exposure=200, limit=100"),
+        ("correlated_exposure_max", "100", "EXPOSURE_CORRELATED: exposure=SHARE/INR:200, limit=100"),
+        ("leverage_max", "0.1", "LEVERAGE: exposure=200, equity=1000, limit=0.1"),
+    ],
+)
+def test_amounts_are_counted_and_told_in_the_quanta_of_their_currency(name: str, most: str, expected: str) -> None:
+    marks = {SHARE: 10000}
+    assert verdict(in_rupees(**{name: most}), marks=marks, instrument=SHARE, quantity=1) == PASSED
+    assert verdict(in_rupees(**{name: most}), marks=marks, instrument=SHARE, quantity=2) == expected
 
 
 def test_a_margin_rate_says_how_much_of_the_exposure_is_margin() -> None:
@@ -235,6 +274,15 @@ def test_a_short_offsets_what_it_is_correlated_with_and_nothing_else() -> None:
     assert tried("700", pair("-1")) == PASSED
     assert tried("700", ()) == PASSED
     assert tried("699.99999999", ()) != PASSED, "what is not known may add up"
+
+
+def test_of_two_sides_that_are_equal_the_long_one_counts() -> None:
+    for most, expected in (("200", PASSED), ("199.99999999", "EXPOSURE_CORRELATED")):
+        account = limited(kind="margin")
+        account.state.positions[ETH] = 1000
+        assert verdict(account) == PASSED
+        account.state.limits = limits(correlated_exposure_max=most, correlations=pair("1"))
+        assert code(account, side="sell") == expected  # 100 either way, beside the 100 of ETH
 
 
 def test_a_correlation_is_of_both_with_each_other() -> None:
@@ -300,6 +348,13 @@ def test_a_bots_result_is_its_cash_flow_and_what_it_holds_with_its_fees() -> Non
     assert results(account.state, {BTC: 10001, ETH: 9002}, USDT) == {"dca": CENT, "other": CENT}  # type: ignore[dict-item]
     trade(account, 10003, side="sell")
     assert results(account.state, {ETH: 9001}, USDT) == {"dca": 3 * CENT, "other": 0}  # type: ignore[dict-item]
+
+
+def test_a_bots_result_is_that_of_all_its_instruments() -> None:
+    account = limited()
+    trade(account)
+    trade(account, instrument=ETH)
+    assert results(account.state, {BTC: 10002, ETH: 10003}, USDT) == {"dca": 5 * CENT}  # type: ignore[dict-item]
 
 
 def test_what_comes_in_from_outside_belongs_to_nobody() -> None:

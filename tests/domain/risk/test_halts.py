@@ -15,14 +15,35 @@ from domain.account.commands import (
     SetRiskLimits,
     ValueAccount,
 )
-from domain.account.events import CancelRequested, Holding, RiskCommandRefused, SessionStarted, TradingHalted
+from domain.account.events import (
+    CancelRequested,
+    Holding,
+    ReferencePriced,
+    RiskCommandRefused,
+    SessionStarted,
+    TradingHalted,
+    TradingResumed,
+)
 from domain.account.limits import Breaker, EventWindow
-from domain.account.state import Session
+from domain.account.state import Book, Session
 from domain.bot.commands import CloseGroup
 from domain.policies.flatten_halted import flatten, review_at_events, review_at_the_end
 from domain.values import Time
-from tests.domain.risk.limited import CENT, DAY, ETH, MARKS, SECOND, judged, limited, limits, trade, verdict
-from tests.spec import BTC, USDT, Story, fill, kinds, opened_account, order
+from tests.domain.risk.limited import (
+    CENT,
+    DAY,
+    ETH,
+    MARKS,
+    SECOND,
+    SHARE,
+    in_rupees,
+    judged,
+    limited,
+    limits,
+    trade,
+    verdict,
+)
+from tests.spec import BTC, USDT, Story, fill, instrument, kinds, opened_account, order
 
 UNIT = 10**8
 
@@ -103,6 +124,12 @@ def test_what_cannot_be_valued_opens_nothing() -> None:
     assert verdict(account) == "passed"
 
 
+def test_while_there_is_no_price_a_review_finds_nothing() -> None:
+    account = holding(daily_loss_max="10", bot_daily_loss_max="10")
+    assert account.when(ReviewRisk("main"), 0, {}) == ()
+    assert halts(review(account, btc=9000)) == [("DAILY_LOSS", "")]
+
+
 # --- daily loss ------------------------------------------------------------------------------------------------------
 
 
@@ -123,6 +150,14 @@ def test_a_daily_loss_that_reaches_its_limit_halts_the_account(limit: dict[str, 
     assert verdict(account, side="sell", quantity=100) == "passed"
     beyond = holding(**limit)
     assert halts(review(beyond, btc=8999)) == [("DAILY_LOSS", "")]
+
+
+def test_a_loss_is_told_in_the_quanta_of_its_currency() -> None:
+    account = in_rupees(daily_loss_max="50")
+    trade(account, quantity=5, instrument=SHARE, marks={SHARE: 10000})
+    assert account.when(ReviewRisk("main"), 0, {SHARE: 9001}) == ()
+    (halted,) = account.when(ReviewRisk("main"), 0, {SHARE: 9000})
+    assert halted.reason == "loss=50, from=1000, limit=50"  # type: ignore[attr-defined]
 
 
 def test_a_percentage_is_exact_where_it_is_a_fraction() -> None:
@@ -291,6 +326,11 @@ def test_a_new_session_may_be_a_new_peak() -> None:
     assert account.state.peak == 1020 * UNIT
 
 
+def test_a_fall_that_is_found_as_a_session_begins_halts_at_once() -> None:
+    account = holding(drawdown_max="10")
+    assert kinds(review(account, DAY, btc=9000)) == ["SessionStarted", "TradingHalted"]
+
+
 # --- losses in a row -------------------------------------------------------------------------------------------------
 
 
@@ -352,6 +392,27 @@ def test_a_round_trip_is_over_when_nothing_is_left_that_an_order_could_carry() -
     assert account.state.books["dca", BTC].cash_flat == account.state.books["dca", BTC].cash
 
 
+def in_steps(*trades: tuple[str, int, int]) -> list[dict[str, int]]:
+    """The losses in a row after each trade of (side, quantity, price), where a step is 0.005."""
+    account = opened_account(kind="margin", listed=instrument(step="0.005", minimum="0"))
+    seen: list[dict[str, int]] = []
+    for number, (side, quantity, price) in enumerate(trades, 1):
+        account.when(order(side=side, quantity=10))
+        account.when(fill(number, f"t{number}", quantity, price))
+        seen.append(dict(account.state.losses))
+    return seen
+
+
+@pytest.mark.parametrize(("out", "back", "worse"), [("buy", "sell", 9999), ("sell", "buy", 10001)])
+def test_a_step_is_held_and_what_is_less_is_not(out: str, back: str, worse: int) -> None:
+    one = {"dca": 1}
+    assert in_steps((out, 5, 10000), (back, 5, worse)) == [{}, one]
+    assert in_steps((out, 10, 10000), (back, 5, worse), (back, 5, worse)) == [{}, {}, one]
+    better = 20000 - worse
+    assert in_steps((out, 10, 10000), (back, 5, better), (back, 5, better)) == [{}, {}, {}]
+    assert in_steps((out, 4, 10000), (back, 4, worse)) == [{}, {}], "it was never held"
+
+
 def test_fees_make_a_loss_and_those_in_another_asset_do_not() -> None:
     for asset, expected in ((USDT, {"dca": 1}), ("BNB", {})):
         account = limited()
@@ -411,6 +472,16 @@ def test_a_short_is_bought_back() -> None:
     assert (bought.side, bought.quantity) == ("buy", 700)
 
 
+@pytest.mark.parametrize(("quantity", "side"), [(1, "sell"), (-1, "buy")])
+def test_a_single_quantum_is_flattened_on_its_own_side(quantity: int, side: str) -> None:
+    account = holding(kind="margin", daily_loss_max="10", flatten=True)
+    account.state.books["", ETH] = Book(quantity, 0, 0)
+    (halted,) = review(account, btc=9000)
+    assert halted.flatten[1] == Holding("", ETH, quantity, 10000)  # type: ignore[arg-type]
+    closing: Any = flatten(halted)[1]
+    assert (closing.side, closing.quantity) == (side, 1)
+
+
 def test_what_is_asked_of_people_or_too_small_is_not_flattened() -> None:
     account = holding(consecutive_losses_max=1, daily_loss_max="500", flatten=True)
     account.when(order(side="sell", quantity=999), 0, MARKS)
@@ -464,7 +535,8 @@ def test_the_breaker_says_its_numbers() -> None:
     assert halted == TradingHalted(
         "main", "", "index=VIX, level=15, mean=10, variance=2, samples=4, limit=3 sigma", "HALTED", "VOLATILITY", 1
     )
-    assert kinds((priced, cancelled)) == ["ReferencePriced", "CancelRequested"]
+    assert priced == ReferencePriced("main", "VIX", 15 * UNIT)
+    assert cancelled == CancelRequested("main", 1, "halt: VOLATILITY")
     assert prices(account, "99") == ["ReferencePriced"], "it stands already"
 
 
@@ -475,6 +547,9 @@ def test_the_breaker_needs_its_samples_and_forgets_older_ones() -> None:
     prices(account, "1000", "1000", "1000", "8", "10", "12", "10")
     assert prices(account, "14.24264068") == ["ReferencePriced"]
     assert len(account.state.references) == 5
+    account = limited(breaker=Breaker("VIX", 4))
+    prices(account, "1000", "1000", "1000", "8", "10", "12", "10")
+    assert prices(account, "14.24264069") == ["ReferencePriced", "TradingHalted"]
 
 
 def test_the_breaker_may_have_another_width() -> None:
@@ -561,6 +636,22 @@ def test_reducing_keeps_what_reduces_and_halted_keeps_what_closes() -> None:
     assert [event.order for event in scoped[1:]] == [2]  # type: ignore[attr-defined]
 
 
+def test_a_group_is_not_left_without_its_stop_by_a_kill() -> None:
+    account = holding()
+    account.when(order(), 0, MARKS)
+    account.when(order(side="sell", role="stop", type="stop", limit=None, stop=9000), 0, MARKS)
+    killed = account.when(HaltTrading("main", "", "kill"))
+    assert killed[1:] == (CancelRequested("main", 2, "halt: kill"),)
+
+
+def test_on_margin_reducing_keeps_what_is_reduce_only() -> None:
+    account = holding(kind="margin")
+    account.when(order(side="sell", role="target", reduce_only=True, limit=11000), 0, MARKS)
+    account.when(order(side="sell", role="manual", limit=11000), 0, MARKS)
+    reduced = account.when(HaltTrading("main", "", "drift", "REDUCING"))
+    assert [event.order for event in reduced[1:]] == [3]  # type: ignore[attr-defined]
+
+
 def test_while_reducing_nothing_opens_and_what_reduces_passes() -> None:
     account = holding()
     account.when(HaltTrading("main", "", "drift", "REDUCING"))
@@ -599,7 +690,7 @@ def test_what_halted_by_itself_is_resumed_by_its_number() -> None:
     assert "confirmed=2;" in refused.reason
     assert verdict(account).startswith("TRADING_HALTED")
     (resumed,) = resume(account, halt=1, btc=9000)
-    assert (resumed.number, resumed.worth) == (1, 990 * UNIT)
+    assert resumed == TradingResumed("main", "", 1, 990 * UNIT)  # type: ignore[arg-type]
     assert resume(account, halt=1, btc=9000) == ()
 
 
@@ -634,6 +725,13 @@ def test_after_resuming_a_bot_its_own_losses_count_anew() -> None:
     assert halts(review(account, btc=8000)) == [("BOT_DAILY_LOSS", "dca")]
     assert account.state.session is not None
     assert account.state.session.equity == 1000 * UNIT
+
+
+def test_a_bot_that_has_made_nothing_counts_from_nothing() -> None:
+    account = holding(bot_daily_loss_max="10")
+    account.when(HaltTrading("main", "idle", "kill"))
+    (resumed,) = resume(account, "idle")
+    assert resumed == TradingResumed("main", "idle", 1, 0)  # type: ignore[arg-type]
 
 
 def test_resumed_without_a_price_it_opens_nothing_until_there_is_one() -> None:

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from domain.account.commands import SetRiskLimits
 from domain.account.events import OrderDenied, OrderIntended
@@ -13,7 +14,7 @@ from domain.risk import pre_trade
 from domain.risk.exposure import EXPOSURE_RULES
 from domain.risk.limits import CLOSING_RULES, ORDER_RULES
 from domain.values import Time
-from tests.domain.risk.limited import ETH, MARKS, SECOND, judged, limited, limits, trade, verdict
+from tests.domain.risk.limited import ETH, MARKS, SECOND, judged, limited, limits, listed, trade, verdict
 from tests.spec import BTC, fill, opened_account, order
 
 PASSED = "passed"
@@ -255,6 +256,25 @@ def test_nothing_is_asked_that_is_not_set() -> None:
     assert pre_trade.active_rules(limits(currency=None), False) == pre_trade.RULES
     assert pre_trade.active_rules(limits(), False) == (*first, in_currency, *last)
     assert pre_trade.active_rules(limits(daily_loss_max="5"), True) == pre_trade.RULES
+
+
+def test_where_it_cannot_be_told_what_is_limited_nothing_passes() -> None:
+    account = limited()
+    intended = account.when(order(), marks=MARKS)[0]
+    assert isinstance(intended, OrderIntended)
+    account.state.limits = limits(instruments=5)
+    denied = pre_trade.judge(account.state, intended, Now(Time(0), MARKS))
+    assert isinstance(denied, OrderDenied)
+    assert denied.code == "RISK_CHECK_FAILED"
+    assert denied.reason.startswith("rule=active_rules, error=")
+
+
+def test_a_collar_stands_where_the_fee_is_in_the_base_asset_too() -> None:
+    account = limited(price_collar_pct="2")
+    listing = account.state.listings[ETH]
+    account.state.listings[ETH] = structs.replace(listing, instrument=listed("ETH/USDT", fee_asset="base"))
+    assert verdict(account, instrument=ETH, limit=10200) == PASSED
+    assert verdict(account, instrument=ETH, limit=10201) == "PRICE_COLLAR: price=102.01, mark=100, limit=2%"
 
 
 class Nameless:

@@ -142,6 +142,47 @@ def test_an_event_ends_after_it_has_begun() -> None:
         refused("event_windows[x]", event_windows=(EventWindow(Time(start), Time(end), "x"),))
 
 
+OWN = InstrumentLimits(BTC, exposure_max=Decimal(1))
+SAME = Correlation(BTC, BTC, Decimal(1))
+BOTH = (Correlation(ETH, BTC, Decimal(1)), Correlation(BTC, ETH, Decimal(1)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"open_orders_max": 0}, "open_orders_max is 0; allowed: 1 to 100000"),
+        ({"session_start_seconds": 86_400}, "session_start_seconds is 86400; allowed: 0 to 86399"),
+        ({"modes": ()}, "modes is []; allowed: at least one mode, or none set"),
+        ({"currency": None, "leverage_max": "2"}, "leverage_max is 2; allowed: only with a currency"),
+        ({"currency": None, "instruments": (OWN,)}, "exposure_max is set; allowed: only with a currency"),
+        ({"daily_loss_max_pct": "101"}, "daily_loss_max_pct is 101; allowed: above 0 and at most 100"),
+        ({"leverage_max": "-2"}, "leverage_max is -2; allowed: above 0, of at most 18 digits"),
+        (
+            {"strategies": (StrategyLimits("x", (), Decimal(1)),)},
+            "strategies[x].bots is []; allowed: at least one bot",
+        ),
+        ({"instruments": (OWN, OWN)}, "instruments is BTC/USDT twice; allowed: each once"),
+        (
+            {"correlations": (Correlation(BTC, ETH, Decimal(2)),)},
+            "correlations[BTC/USDT,ETH/USDT] is 2; allowed: -1 to 1, 6 decimal places",
+        ),
+        ({"correlations": (SAME,)}, "correlations[BTC/USDT,BTC/USDT] is BTC/USDT; allowed: two instruments"),
+        ({"correlations": BOTH}, "correlations is BTC/USDT,ETH/USDT twice; allowed: each once"),
+        ({"breaker": Breaker("VIX", 1)}, "breaker.samples is 1; allowed: 2 to 10000"),
+        ({"breaker": Breaker("VIX", 2, Decimal(101))}, "breaker.sigmas is 101; allowed: above 0 and at most 100"),
+        ({"breaker": Breaker("", 2)}, "breaker.index is empty; allowed: the name of an index"),
+        (
+            {"event_windows": (EventWindow(Time(1), Time(1), "x"),)},
+            "event_windows[x] is 1; allowed: after its start",
+        ),
+    ],
+)
+def test_a_refusal_names_the_key_what_was_asked_and_what_is_allowed(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError) as refusal:
+        check_limits(limits(**changes))
+    assert str(refusal.value) == f"limits.{says}"
+
+
 @pytest.mark.parametrize("name", ["daily_loss_max", "bot_daily_loss_max_pct", "drawdown_max"])
 def test_limits_on_losses_ask_for_a_review(name: str) -> None:
     assert limits(**{name: "1"}).limits_losses
@@ -163,11 +204,13 @@ def test_the_longest_window_counts() -> None:
     assert limits(orders_max=1).window_seconds == 60
 
 
-def test_limits_are_kept_to_the_last_digit() -> None:
+@pytest.mark.parametrize("series", ["level", "change"])
+@pytest.mark.parametrize("mode", ["simulated", "live"])
+def test_limits_are_kept_to_the_last_digit(series: Any, mode: Any) -> None:
     every = limits(
         order_notional_max="100.10", instruments=(InstrumentLimits(BTC, False, Decimal("0.5"), Decimal(9)),),
-        correlations=(Correlation(BTC, ETH, Decimal("-0.25")),), breaker=Breaker("VIX", 20, Decimal("2.5"), "change"),
-        strategies=(StrategyLimits("x", ("dca",), Decimal(1)),), modes=("live",),
+        correlations=(Correlation(BTC, ETH, Decimal("-0.25")),), breaker=Breaker("VIX", 20, Decimal("2.5"), series),
+        strategies=(StrategyLimits("x", ("dca",), Decimal(1)),), modes=(mode,),
         event_windows=(EventWindow(Time(1), Time(2), "FOMC"),),
     )  # fmt: skip
     record: Any = Record(1, 1, Time(0), "user:x", None, (RiskLimitsSet("main", 1, every),))
