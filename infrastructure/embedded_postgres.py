@@ -123,6 +123,14 @@ class EmbeddedPostgres:
         with self._start_lock():
             self._let_go()
 
+    def revive(self) -> None:
+        """Start the server again if it has died under those who have it open; raises StoreError."""
+        if self._answers():
+            return
+        with self._start_lock():
+            self._account = _server_account(self.folder)
+            self._join_or_start()
+
     def _hold(self) -> None:
         self._handle = os.open(self._home / _HOLDERS, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._handle, fcntl.LOCK_SH)

@@ -13,10 +13,10 @@ import psycopg
 
 from domain.errors import FencedError, StoreError
 from infrastructure.event_store.database import Database
+from infrastructure.event_store.datastore import patient
 from infrastructure.event_store.leases import current_epoch, take_lease
 
 TAKE_OVER_SECONDS = 10.0
-_CONNECT_SECONDS = 10
 _LOCK = 0x7472_7565_0004
 _END_HOLDER = """
 SELECT pg_terminate_backend(pid) FROM pg_locks
@@ -39,10 +39,12 @@ class ShardLock:
     def take(self, *, take_over: bool) -> None:
         """Hold the lock; raises StoreError where another worker does, unless its session is to be ended for it."""
         try:
-            self._session = psycopg.connect(self._database.url, autocommit=True, connect_timeout=_CONNECT_SECONDS)
+            self._session = psycopg.connect(patient(self._database.url), autocommit=True)
             if take_over:
                 self._session.execute(_END_HOLDER, [_LOCK, _LOCK])
             held = self._try(TAKE_OVER_SECONDS if take_over else 0)
+            if held:
+                self._session.execute(f"LISTEN {self._channel}".encode())
         except psycopg.Error as error:
             self.close()
             raise StoreError(f"the shard cannot be taken: {error}") from error
@@ -51,7 +53,6 @@ class ShardLock:
             raise StoreError(
                 "another Truetape worker runs on this database; stop it first, or take over with --take-over"
             )
-        self._session.execute(f"LISTEN {self._channel}".encode())
 
     def lease(self, run: int) -> None:
         """Take the run: who appended to it before appends no more."""
@@ -60,12 +61,12 @@ class ShardLock:
 
     def renew(self) -> None:
         """Take the lock again if its session was lost; raises FencedError where the run has been taken meanwhile."""
-        if self._session is not None and not self._session.broken:
+        if self._session is not None and not self._session.closed:
             return
-        self.close()
         if current_epoch(self._database, self._run) != self.epoch:
             raise FencedError(f"another worker has taken run {self._run}")
-        self.take(take_over=False)
+        # While nobody has the run, whoever has the lock is our own lost session, which the server does not know to be dead.
+        self.take(take_over=True)
 
     def wait(self, seconds: float) -> None:
         """Wait until somebody notifies the channel, or for so long."""

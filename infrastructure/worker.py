@@ -12,47 +12,53 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import psycopg
+from eventsourcing.persistence import DataError, PersistenceError
 
-from domain.engine import Core, run
+from domain.engine import run
 from domain.engine_events import EngineStarted
 from domain.errors import ConflictError, FencedError, StoreError, TruetapeError
 from domain.message import Event, Record
 from domain.values import Time
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.engine_version import engine_version, rules_hash
-from infrastructure.event_store.history import history_of
 from infrastructure.event_store.ledger import ENGINE_STREAM, RULES, PostgresLedger, RunOpening
 from infrastructure.event_store.mapper import RecordMapper, StoredRecord, originator_id
 from infrastructure.event_store.runs import list_runs
 from infrastructure.inbox import CHANNEL, Inbox, InboxRow, Outcome, write_outcomes
-from infrastructure.read_models import update_all
+from infrastructure.read_models import ProjectionRunner, raise_stopped
+from infrastructure.restoring import restore
 from infrastructure.shard_lock import ShardLock
+from infrastructure.shard_snapshots import EVERY_RECORDS, ShardSnapshots
 from infrastructure.venues.paper import PaperMarket
 
 LABEL = "paper"
 ROWS = 200
 """Inbox rows that one transaction takes at most."""
 WAIT_SECONDS = 1.0
+_DATABASE = (StoreError, PersistenceError, psycopg.Error)
+"""What the database is to blame for, and no row."""
 _log = logging.getLogger(__name__)
 
 
 class Shard:
-    """The state of one run in memory, made from its log, and the loop that moves it until the source ends."""
+    """The state of one run in memory, made from its log, and the loop that moves it until the source ends.
+
+    `position` is that of the last record in it, `unsaved` how many are since the last snapshot.
+    """
 
     def __init__(
         self, database: Database, run_number: int, epoch: int, take: Callable[["Shard"], InboxRow | None]
     ) -> None:
-        self.core = Core()
+        restored = restore(database, run_number)
+        self.core = restored.core
+        self.position = restored.position
+        self.unsaved = restored.records
         self.waiting: list[StoredRecord] = []
         self.finished: list[tuple[int, int, str | None]] = []
         self._database = database
         self._inbox = Inbox(database)
         self._mapper = RecordMapper(run_number)
         self._epochs = {run_number: epoch}
-        for stretch in history_of(database, run_number):
-            for record in stretch.records:
-                if record.stream != ENGINE_STREAM:
-                    self.core.restore(record)
         self.taken = self._inbox.taken()
         self.market = PaperMarket(self.core, lambda: take(self), self._finish, self.refuse)
         self.market.restore(self._inbox.last_prints(self.taken))
@@ -74,7 +80,9 @@ class Shard:
         if not self.finished:
             return
         if self.waiting:
-            self._database.recorder.insert_events(self.waiting, also=self._write_outcomes, epochs=self._epochs)
+            insert = self._database.recorder.insert_events
+            self.position = insert(self.waiting, also=self._write_outcomes, epochs=self._epochs)[-1]
+            self.unsaved += len(self.waiting)
         else:
             with self._database.datastore.transaction(commit=True) as cursor:
                 write_outcomes(cursor.connection, self._outcomes(()))
@@ -109,14 +117,19 @@ class Worker:
 
     def __init__(self, database: Database, *, take_over: bool = False) -> None:
         self.run = 0
+        self.halted: str | None = None
+        """Why nothing is taken and nothing leaves just now; it goes on by itself when that is over."""
         self._take_over = take_over
         self._database = database
         self._stop = threading.Event()
         self._rows: deque[InboxRow] = deque()
         self._read = 0
         self._refused: dict[int, str] = {}
+        self._together = ROWS
+        self._snapshots: ShardSnapshots | None = None
         self._thread = threading.Thread(target=self._work, name="truetape-worker", daemon=True)
         self._lock = ShardLock(database, CHANNEL)
+        self._projections = ProjectionRunner(database)
 
     def __enter__(self) -> Self:
         self.start()
@@ -136,12 +149,15 @@ class Worker:
         self.run = paper_run(self._database)
         self._lock.lease(self.run)
         _note_engine(self._database, self.run, self._lock.epoch)
+        self._snapshots = ShardSnapshots(self._database, self.run)
         self._thread.start()
 
     def stop(self) -> None:
         """Finish the row in hand, commit, and end."""
         self._stop.set()
         self._thread.join()
+        if self._snapshots is not None:
+            self._snapshots.close()
         self._lock.close()
 
     def _work(self) -> None:
@@ -152,10 +168,12 @@ class Worker:
                 shard = Shard(self._database, self.run, self._lock.epoch, self._take)
                 self._read = shard.taken
                 self._loop(shard)
+                self._save_last(shard)
             except FencedError as error:
                 _log.error("this worker has ended: %s", error)
                 return
-            except (TruetapeError, psycopg.Error) as error:
+            except (TruetapeError, *_DATABASE) as error:
+                self.halted = str(error) or type(error).__name__
                 _log.warning("the shard starts again from its log: %s", error)
                 self._stop.wait(WAIT_SECONDS)
 
@@ -163,7 +181,7 @@ class Worker:
         """Run the shard; a row that breaks it is remembered, so that the next shard refuses it."""
         try:
             shard.loop()
-        except (ConflictError, FencedError, StoreError):
+        except (ConflictError, FencedError, *_DATABASE):
             raise
         except Exception as error:
             row = shard.market.row
@@ -176,14 +194,16 @@ class Worker:
     def _take(self, shard: Shard) -> InboxRow | None:
         """The next row; before waiting for more, what is finished is committed and projected."""
         while True:
-            while self._rows and len(shard.finished) < ROWS:
+            while self._rows and len(shard.finished) < self._together:
                 row = self._rows.popleft()
                 reason = self._refused.get(row.id)
                 if reason is None:
                     return row
                 shard.refuse(row, reason)
             if shard.finished:
-                shard.commit()
+                self._commit(shard)
+                self.halted = None
+                self._save(shard)
                 self._project()
             if self._stop.is_set():
                 return None
@@ -191,13 +211,36 @@ class Worker:
                 self._rows.extend(Inbox(self._database).rows(self._read, ROWS))
                 self._read = self._rows[-1].id if self._rows else self._read
             if not self._rows:
+                self.halted = None  # what there was is taken
                 self._lock.wait(WAIT_SECONDS)
+
+    def _commit(self, shard: Shard) -> None:
+        """Commit; where Postgres cannot hold what a row caused, find the row, which is refused when the shard starts again."""
+        try:
+            shard.commit()
+        except (StoreError, DataError) as error:
+            if isinstance(error, DataError) or isinstance(error.__cause__, DataError):
+                if self._together == 1:
+                    self._refused |= {number: f"the log cannot hold it: {error}" for number, _, _ in shard.finished}
+                self._together = 1 if self._together > 1 else ROWS
+            raise
+
+    def _save(self, shard: Shard) -> None:
+        """Begin a snapshot where enough records have come since the last."""
+        assert self._snapshots is not None, "the worker was started"
+        if shard.unsaved >= EVERY_RECORDS and self._snapshots.offer(shard.core, shard.position):
+            shard.unsaved = 0
+
+    def _save_last(self, shard: Shard) -> None:
+        assert self._snapshots is not None, "the worker was started"
+        if shard.unsaved:
+            self._snapshots.keep(shard.core, shard.position)
 
     def _project(self) -> None:
         """Bring the read models up to date. One that cannot go on says so and stops alone: trading does not."""
         try:
-            update_all(self._database)
-        except StoreError as error:
+            raise_stopped(self._projections.bring_forward())
+        except _DATABASE as error:
             _log.error("read models are behind: %s", error)
 
 

@@ -16,8 +16,11 @@ from psycopg.pq import Format
 _LENGTH = struct.Struct(">i").pack
 _NULL = b"\xff\xff\xff\xff"
 _HEADER = struct.Struct(">iiIii").pack
-_OIDS = {"bigint": (20, 1016), "integer": (23, 1007), "text": (25, 1009), "bytea": (17, 1001)}
+_OIDS = {
+    "bigint": (20, 1016), "integer": (23, 1007), "text": (25, 1009), "bytea": (17, 1001), "boolean": (16, 1000),
+}  # fmt: skip
 """(of the element, of the array), as every Postgres numbers its own types."""
+_BOOLEANS = {True: b"\x00\x00\x00\x01\x01", False: b"\x00\x00\x00\x01\x00", None: _NULL}
 _WIDTHS = {"bigint": (8, ">i8", struct.Struct(">iq").pack), "integer": (4, ">i4", struct.Struct(">ii").pack)}
 
 
@@ -55,12 +58,15 @@ def register(connection: Connection[object]) -> None:
 
 
 def packed(kind: str, values: Sequence[int | str | bytes | None]) -> PackedArray:
-    """The values, at least one, as an array of `bigint`, `integer`, `text` or `bytea`."""
+    """The values, at least one, as an array of `bigint`, `integer`, `boolean`, `text` or `bytea`.
+
+    Raises OverflowError, struct.error or UnicodeEncodeError for what no such array holds.
+    """
     count = len(values)
     element, _ = _OIDS[kind]
-    entries = _integers(kind, values) if kind in _WIDTHS else _variable(values)
+    pack = _integers if kind in _WIDTHS else _names if kind == "text" else _variable
     nulls = int(None in values)
-    return _KINDS[kind](_HEADER(1, nulls, element, count, 1) + entries)
+    return _KINDS[kind](_HEADER(1, nulls, element, count, 1) + pack(kind, values))
 
 
 def _integers(kind: str, values: Sequence[int | str | bytes | None]) -> bytes:
@@ -76,7 +82,13 @@ def _integers(kind: str, values: Sequence[int | str | bytes | None]) -> bytes:
     return entries.tobytes()
 
 
-def _variable(values: Sequence[int | str | bytes | None]) -> bytes:
+def _names(_: str, values: Sequence[int | str | bytes | None]) -> bytes:
+    """Names come again and again: each is encoded once."""
+    entries = {value: _entry(value) for value in set(values)}
+    return b"".join([entries[value] for value in values])
+
+
+def _variable(_: str, values: Sequence[int | str | bytes | None]) -> bytes:
     first = values[0]
     if values.count(first) == len(values):
         return _entry(first) * len(values)
@@ -84,8 +96,8 @@ def _variable(values: Sequence[int | str | bytes | None]) -> bytes:
 
 
 def _entry(value: int | str | bytes | None) -> bytes:
-    if value is None:
-        return _NULL
+    if value is None or isinstance(value, bool):
+        return _BOOLEANS[value]
     data = value.encode() if isinstance(value, str) else value
     assert isinstance(data, bytes)
     return _LENGTH(len(data)) + data

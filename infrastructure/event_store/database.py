@@ -19,6 +19,20 @@ _SAFE: dict[str, tuple[str, ...]] = {
     "full_page_writes": ("on",),
     "synchronous_commit": ("on", "remote_write", "remote_apply"),
 }
+_SETTING = """
+SELECT current_setting(name), source, quote_ident(session_user), quote_ident(current_database())
+FROM pg_settings WHERE name = %s
+"""
+_MENDS = {
+    "database": "run `ALTER DATABASE {database} RESET {name}` as its owner",
+    "user": "run `ALTER ROLE {user} RESET {name}` as its superuser",
+    "database user": "run `ALTER ROLE {user} IN DATABASE {database} RESET {name}` as its superuser",
+    "global": "run `ALTER ROLE ALL RESET {name}` as its superuser",
+    "client": "take it out of the options of TRUETAPE_DATABASE_URL and of PGOPTIONS",
+    "command line": "take it off the command line that starts the server",
+}
+"""By where a setting comes from, if not from the server's own, than which these are all stronger."""
+_MEND = "run `ALTER SYSTEM SET {name} = on` and `SELECT pg_reload_conf()` as its superuser"
 
 
 class Database:
@@ -64,12 +78,12 @@ def connect(url: str, on_close: Callable[[], None] | None = None) -> Database:
 def check_server(connection: migrations.Connection) -> None:
     """Refuse a server that may lose what it has acknowledged."""
     for name, allowed in _SAFE.items():
-        row = connection.execute("SELECT current_setting(%s)", [name]).fetchone()
-        if row is None or row[0] not in allowed:
-            raise StoreError(
-                f"{name} is {row and row[0]} on this Postgres, so a crash may lose recorded events; "
-                f"run `ALTER SYSTEM SET {name} = on` and `SELECT pg_reload_conf()` as its superuser"
-            )
+        row = connection.execute(_SETTING, [name]).fetchone()
+        assert row is not None, f"every Postgres has the setting {name}"
+        value, source, user, database = row
+        if value not in allowed:
+            mend = _MENDS.get(source, _MEND).format(name=name, user=user, database=database)
+            raise StoreError(f"{name} is {value} on this Postgres, so a crash may lose recorded events; {mend}")
 
 
 def check_environment() -> None:

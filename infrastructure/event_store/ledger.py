@@ -9,7 +9,7 @@ from msgspec import Struct
 from psycopg.types.json import Jsonb
 
 from domain.engine_events import EngineStarted
-from domain.errors import StoreError
+from domain.errors import InDoubtError, StoreError
 from domain.message import Event, Record
 from domain.values import Time
 from infrastructure.event_store.codec import LogDigest
@@ -92,15 +92,25 @@ class PostgresLedger:
             self._waiting = []
 
     def _confirm(self) -> None:
-        """Wait until the group that is under way is durable; where it cannot be, it waits again."""
-        sent, self._sent = self._sent, None
+        """Wait until the group that is under way is durable; where it cannot be, it waits again.
+
+        Where whether it was written is not known, it stays as it is and is asked for again.
+        """
+        sent = self._sent
         if sent is None:
             return
+        if sent.done.done() and isinstance(sent.done.exception(), InDoubtError):
+            done = self._database.recorder.sequencer.submit(sent.stored, again=True)
+            sent = self._sent = Sent(sent.records, sent.stored, done)
         try:
             sent.done.result()
-        except BaseException:
+        except InDoubtError:
+            raise
+        except Exception:
+            self._sent = None
             self._waiting = sent.records + self._waiting
             raise
+        self._sent = None
         self.digest.update_encoded(sent.records, [row.state for row in sent.stored])
 
     def end(self) -> None:

@@ -15,9 +15,10 @@ from eventsourcing.postgres import PostgresApplicationRecorder, PostgresRecorder
 from eventsourcing.utils import retry
 from psycopg.rows import TupleRow, tuple_row
 
+from infrastructure.event_store.append_statement import Also
 from infrastructure.event_store.datastore import WriterDatastore
 from infrastructure.event_store.mapper import RecordNotification, StoredRecord, originator_id, parse_originator_id
-from infrastructure.event_store.sequencer import Also, Sequencer
+from infrastructure.event_store.sequencer import Sequencer
 
 CHANNEL = "records"
 _NOTIFICATIONS = "SELECT position, run, stream, version, events, topic, leaf, state FROM records WHERE position >= %s"
@@ -53,7 +54,8 @@ class RecordRecorder(PostgresApplicationRecorder):
         """Append all or nothing; returns the positions. `also` writes what belongs into the same transaction.
 
         Raises ConflictError where a stream has moved on, FencedError where another writer has taken a run since this one
-        took it in its epoch, StoreError where the database cannot take it; in all cases nothing was written.
+        took it in its epoch, StoreError where the database cannot take it: then nothing was written. Only InDoubtError, a
+        StoreError, leaves that open.
         """
         records = [_checked(event) for event in stored_events]
         return self.sequencer.submit(records, also, epochs).result()

@@ -1,6 +1,7 @@
 """The embedded PostgreSQL: shared, stopped by the last, started again after anything; the database is checked."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from domain.errors import InputError, StoreError
 from infrastructure.database import migrate_database, open_database
-from infrastructure.embedded_postgres import SUPERUSER, EmbeddedPostgres
+from infrastructure.embedded_postgres import SUPERUSER, WRITER, EmbeddedPostgres
 from infrastructure.event_store.database import connect
 from infrastructure.settings import load_settings
 from tests.conftest import TestServer
@@ -114,6 +115,19 @@ def test_a_killed_server_starts_again_with_its_data(home: Path) -> None:
         os.kill(postmaster(EmbeddedPostgres(home)), signal.SIGKILL)
     with open_database(load_settings()) as database:
         assert begin(database).run > run
+
+
+def test_a_server_that_dies_under_its_holders_is_revived(home: Path) -> None:
+    with EmbeddedPostgres(home) as server:
+        server.revive()
+        first = postmaster(server)
+        os.kill(first, signal.SIGKILL)
+        while answers(server.url):
+            pass  # until the kernel has ended it
+        EmbeddedPostgres(home).revive()
+        assert answers(server.url)
+        assert postmaster(server) != first
+    assert not answers(server.url)
 
 
 def test_what_a_killed_server_leaves_behind_is_waited_for(home: Path) -> None:
@@ -253,6 +267,26 @@ def test_modes_of_commit(
     else:
         with pytest.raises(StoreError, match="synchronous_commit is local"):
             connect(test_server.url(database_name))
+
+
+@pytest.mark.parametrize("of", ["DATABASE {0}", "ROLE {1} IN DATABASE {0}"])
+def test_the_mend_mends_a_setting_wherever_it_comes_from(
+    test_server: TestServer, database_name: str, superuser_url: str, of: str
+) -> None:
+    """The server's own setting would not help: that of a database or a role is stronger."""
+    with psycopg.connect(superuser_url, autocommit=True) as connection:
+        connection.execute(f"ALTER {of.format(database_name, WRITER)} SET synchronous_commit = off".encode())
+        with pytest.raises(StoreError, match="synchronous_commit is off") as refused:
+            connect(test_server.url(database_name))
+        (mend,) = re.findall("`(.*?)`", str(refused.value))
+        connection.execute(mend.encode())
+    connect(test_server.url(database_name)).close()
+
+
+def test_a_setting_of_the_urls_own_is_refused(test_server: TestServer, database_name: str) -> None:
+    unsafe = test_server.url(database_name) + "&options=-c%20synchronous_commit%3Doff"
+    with pytest.raises(StoreError, match="take it out of the options of TRUETAPE_DATABASE_URL"):
+        connect(unsafe)
 
 
 @pytest.mark.parametrize("value", ["y", "1", "true", "maybe"])

@@ -7,7 +7,7 @@ from infrastructure.event_store.database import Database
 from tests.infrastructure.event_store.rows import begin
 
 CHANGES = ["UPDATE {0} SET {1} = {1}", "DELETE FROM {0}", "TRUNCATE {0} CASCADE"]
-TABLES = {"runs": "label", "run_ends": "records", "records": "state"}
+TABLES = {"runs": "label", "run_ends": "records", "records": "state", "snapshots": "state"}
 """Each with a column to change."""
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from domain.errors import ConflictError, StoreError
+from domain.errors import ConflictError, InDoubtError, StoreError
 from domain.signal.commands import OpenSource
 from domain.values import InstrumentId
 from infrastructure.embedded_postgres import WRITER
+from infrastructure.event_store.append_statement import LOCK
 from infrastructure.event_store.database import Database, connect
 from infrastructure.event_store.ledger import PostgresLedger
 from infrastructure.event_store.mapper import RecordMapper
@@ -88,6 +89,73 @@ def test_a_commit_that_was_lost_wrote_nothing(behind: Database, door: SlammingDo
     ledger.flush()
     assert versions(behind, ledger.run) == [1]
     assert ledger.digest.records == 1
+
+
+def test_what_comes_late_is_not_appended_after_all(behind: Database, door: SlammingDoor, database: Database) -> None:
+    """The connection breaks while the append is on its way: the server carries it out after the writer has looked."""
+    ledger = begin(behind)
+    ledger.append([record(1, 1)])
+    door.arm("late")
+    with pytest.raises(StoreError, match="nothing was appended"):
+        ledger.flush()
+    door.deliver()
+    assert versions(database, ledger.run) == []
+    ledger.flush()
+    assert versions(database, ledger.run) == [1]
+
+
+def shut_after(door: SlammingDoor, fault: Fault) -> None:
+    """Lose the next append or its answer, and let nobody in after it."""
+
+    def shut() -> None:
+        door.shut = True
+
+    door.arm(fault, meanwhile=shut)
+
+
+@pytest.mark.parametrize("fault", ["answer_lost", "commit_lost"])
+def test_what_is_in_doubt_is_known_when_the_database_is_back(
+    behind: Database, door: SlammingDoor, fault: Fault
+) -> None:
+    ledger = begin(behind)
+    ledger.append([record(1, 1), record(2, 1)])
+    behind.datastore.pool.timeout = 0.1
+    shut_after(door, fault)
+    with pytest.raises(InDoubtError, match="whether it was written is not known"):
+        ledger.flush()
+    ledger.append([record(1, 2)])
+    with pytest.raises(InDoubtError, match="still not known"):
+        ledger.flush()
+    door.shut = False
+    behind.datastore.pool.timeout = 30
+    ledger.flush()
+    ledger.end()
+    assert versions(behind, ledger.run) == [1, 1, 2]
+    assert ledger.digest.records == 3
+
+
+@pytest.mark.parametrize(("fault", "written"), [("answer_lost", [1, 1, 1]), ("commit_lost", [1])])
+def test_of_several_in_doubt_none_is_refused(
+    behind: Database, door: SlammingDoor, superuser_url: str, fault: Fault, written: list[int]
+) -> None:
+    """Asked again one by one, those that are written would be in conflict with themselves."""
+    run = begin(behind).run
+    rows = [RecordMapper(run).to_stored_event(record(stream, 1)) for stream in (1, 2, 3)]
+    with psycopg.connect(superuser_url) as held:
+        held.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        submit = behind.recorder.sequencer.submit
+        first = submit(rows[:1])
+        while not held.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'").fetchone():
+            time.sleep(0.01)
+            held.execute("SELECT pg_stat_clear_snapshot()")
+        others = [submit([row]) for row in rows[1:]]
+        behind.datastore.pool.timeout = 0.1
+        shut_after(door, fault)
+    assert first.result(30) == [2]
+    assert {type(each.exception(60)) for each in others} == {InDoubtError}
+    door.shut = False
+    behind.datastore.pool.timeout = 30
+    assert versions(behind, run) == written
 
 
 def test_somebody_elses_record_is_a_conflict(behind: Database, door: SlammingDoor, database: Database) -> None:

@@ -1,6 +1,7 @@
 """The sequencer: one order for all who append, nobody who was superseded, and each caller's own answer."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -10,11 +11,12 @@ import pytest
 from domain.errors import ConflictError, FencedError, StoreError
 from domain.message import Event, Record
 from domain.values import Time
+from infrastructure.event_store import sequencer as sequencer_module
+from infrastructure.event_store.append_statement import LOCK
 from infrastructure.event_store.database import Database, connect
 from infrastructure.event_store.leases import take_lease
 from infrastructure.event_store.mapper import RecordMapper, StoredRecord
 from infrastructure.event_store.runs import records_of
-from infrastructure.event_store.sequencer import LOCK
 from tests.infrastructure.event_store.rows import begin, record
 
 
@@ -90,6 +92,106 @@ def test_one_whose_own_part_fails_fails_alone(database: Database, run: int) -> N
     with pytest.raises(StoreError, match="nothing was appended: division by zero"):
         bad.result(30)
     assert versions(database, run) == [(9, 1), (1, 1), (1, 2)]
+
+
+def test_one_whose_own_part_is_broken_fails_alone(database: Database, run: int) -> None:
+    submit = database.recorder.sequencer.submit
+
+    def break_it(_connection: object, _positions: object) -> None:
+        raise ValueError("a bug of ours")
+
+    with Held(database):
+        submit(stored(run, record(9, 1)))
+        bad, good = submit(stored(run, record(1, 1)), also=break_it), submit(stored(run, record(2, 1)))
+    assert good.result(30) == [3]
+    with pytest.raises(ValueError, match="a bug of ours"):
+        bad.result(30)
+    assert versions(database, run) == [(9, 1), (2, 1)]
+
+
+def test_one_that_only_follows_when_another_fails_is_not_refused(database: Database, run: int) -> None:
+    submit = database.recorder.sequencer.submit
+
+    def break_it(connection: psycopg.Connection[Any], _positions: object) -> None:
+        connection.execute("SELECT 1 / 0")
+
+    with Held(database):
+        submit(stored(run, record(9, 1)))
+        bad = submit(stored(run, record(1, 1)), also=break_it)
+        good, second = submit(stored(run, record(1, 1, 2))), submit(stored(run, record(1, 2)))
+    with pytest.raises(StoreError, match="division by zero"):
+        bad.result(30)
+    assert good.result(30) == [3]
+    with pytest.raises(ConflictError, match="is at version 2"):
+        second.result(30)
+
+
+def test_one_that_is_cancelled_in_time_is_not_written_and_disturbs_nobody(database: Database, run: int) -> None:
+    submit = database.recorder.sequencer.submit
+    with Held(database):
+        first = submit(stored(run, record(9, 1)))
+        before, cancelled, after = (submit(stored(run, record(stream, 1))) for stream in (1, 2, 3))
+        assert cancelled.cancel()
+        while not first.running():
+            time.sleep(0.01)
+        assert not first.cancel()  # it is on its way
+    assert [each.result(30) for each in (first, before, after)] == [[2], [3], [4]]
+    assert versions(database, run) == [(9, 1), (1, 1), (3, 1)]
+
+
+def test_what_waits_for_the_sequencer_cannot_be_asked_of_it(database: Database, run: int) -> None:
+    insert = database.recorder.insert_events
+    refused: list[BaseException] = []
+
+    def append(_: object) -> None:
+        try:
+            insert(stored(run, record(2, 1)))
+        except AssertionError as error:
+            refused.append(error)
+
+    with Held(database):
+        done = database.recorder.sequencer.submit(stored(run, record(1, 1)))
+        done.add_done_callback(append)
+    assert done.result(30) == [2]
+    database.recorder.sequencer.close()
+    assert [str(each) for each in refused] == ["the sequencer would wait for itself"]
+
+
+def test_what_is_queued_when_it_closes_is_appended(database: Database, run: int) -> None:
+    sequencer = database.recorder.sequencer
+    with Held(database):
+        waiting = [sequencer.submit(stored(run, record(stream, 1))) for stream in range(1, 6)]
+        closing = threading.Thread(target=sequencer.close)
+        closing.start()
+        closing.join(0.2)
+        assert closing.is_alive()
+    closing.join(30)
+    assert [each.result(0) for each in waiting] == [[position] for position in range(2, 7)]
+
+
+def test_whoever_waits_for_room_is_told_that_it_closes(
+    database: Database, run: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sequencer_module, "QUEUED_RECORDS", 1)
+    sequencer = database.recorder.sequencer
+    refused: list[str] = []
+
+    def submit() -> None:
+        try:
+            sequencer.submit(stored(run, record(3, 1)))
+        except StoreError as error:
+            refused.append(str(error))
+
+    with Held(database):
+        sequencer.submit(stored(run, record(1, 1)))
+        queued = sequencer.submit(stored(run, record(2, 1)))  # waits until the first is on its way
+        threads = [threading.Thread(target=submit), threading.Thread(target=sequencer.close)]
+        for thread in threads:
+            thread.start()
+        threads[0].join(30)
+        assert refused == ["the database is closed; nothing was appended"]
+    threads[1].join(30)
+    assert queued.result(0) == [3]
 
 
 def test_what_another_process_has_appended_is_seen(database: Database, run: int) -> None:
