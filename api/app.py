@@ -15,6 +15,7 @@ from starlette.middleware import Middleware
 
 from api import routes
 from api.limits import WEBHOOK_PER_MINUTE, Limits
+from api.metrics import metrics_router
 from api.problems import BodyLimit, CatchEverything, Problem, add_problem_handlers, problem, responses
 from api.routes.webhooks import deliveries
 from api.security import AccessTokens, TokenFilter
@@ -42,11 +43,13 @@ def create_app(
     *,
     origins: Sequence[str] = (),
     worker_alive: Callable[[], bool] = lambda: True,
+    worker_halted: Callable[[], str | None] = lambda: None,
     webhook_per_minute: int = WEBHOOK_PER_MINUTE,
 ) -> FastAPI:
     """The application on an open database.
 
-    `origins` are the web origins that browsers may call from; `worker_alive` says whether the inbox is being taken;
+    `origins` are the web origins that browsers may call from; `worker_alive` says whether the inbox is being taken,
+    `worker_halted` why it is not just now;
     `webhook_per_minute` is how many deliveries one webhook may make.
     """
     key = load_master_key(settings.home)
@@ -81,7 +84,8 @@ def create_app(
     # other is in such a hurry.
     app.include_router(deliveries)
     app.include_router(deliveries, prefix=PREFIX, include_in_schema=False)
-    app.include_router(_health(database, worker_alive))
+    app.include_router(_health(database, worker_alive, worker_halted))
+    app.include_router(metrics_router(database, worker_alive))
     for router in _routers():
         app.include_router(router, prefix=PREFIX)
     _describe_problems(app)
@@ -111,7 +115,7 @@ def _routers() -> Iterator[APIRouter]:
             yield router
 
 
-def _health(database: Database, worker_alive: Callable[[], bool]) -> APIRouter:
+def _health(database: Database, worker_alive: Callable[[], bool], worker_halted: Callable[[], str | None]) -> APIRouter:
     router = APIRouter(prefix="/health", tags=["health"])
 
     @router.get("/live", summary="The process answers")
@@ -124,12 +128,14 @@ def _health(database: Database, worker_alive: Callable[[], bool]) -> APIRouter:
         responses=responses(),
     )
     async def ready() -> JSONResponse:
+        if not worker_alive():
+            return problem(503, "WORKER_STOPPED", "no worker takes the inbox")
+        if worker_halted() is not None:  # why is in the log: it may name hosts
+            return problem(503, "WORKER_HALTED", "the log cannot be appended to; nothing is taken until it can")
         try:
             stops = await to_thread.run_sync(find_stops, database)
         except StoreError:
             return problem(503, "DATABASE_UNAVAILABLE", "the database does not answer")
-        if not worker_alive():
-            return problem(503, "WORKER_STOPPED", "no worker takes the inbox")
         if stops:  # what is read is behind; alerts are taken and traded on all the same, so it is ready
             return JSONResponse({"status": "degraded", "stopped": msgspec.to_builtins(stops)})
         return JSONResponse({"status": "ok"})

@@ -118,8 +118,8 @@ AsOfText = Annotated[
     str | None,
     Query(
         max_length=64,
-        description="The answer as it was at a position of the log, or at an ISO 8601 time. It is folded from the log up "
-        "to there, some 15 microseconds an event; without it the answer is read from stored rows.",
+        description="The answer as it was at a position of the log, or at an ISO 8601 time: what was known then. Without "
+        "it the answer is as of now.",
         examples=["4711", "2026-01-31T09:30:00Z"],
     ),
 ]

@@ -75,6 +75,11 @@ class Remote:
         """A list, page by page to its end or to a limit."""
         return self._listing(path, query, limit)[0]
 
+    def page(self, *path: str | int, limit: int, **query: Query) -> tuple[dict[str, Any], list[Any]]:
+        """A list up to a limit, and the moment that it is true at."""
+        found, point = self._listing(path, query, limit)
+        return point, found
+
     def picture(self, lists: Lists, as_of: str | None = None) -> tuple[dict[str, Any], dict[str, list[Any]]]:
         """Several lists as they were at one moment, of now or of the past; and which moment that is."""
         while True:

@@ -100,7 +100,7 @@ class AccessTokens:
         return Claims(str(claims["sub"]), str(claims["sid"]))
 
 
-_bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="The access token of POST /api/v1/auth/login.")
+bearer = HTTPBearer(auto_error=False, bearerFormat="JWT", description="The access token of POST /api/v1/auth/login.")
 
 
 def principal_of(app: FastAPI, token: str) -> Principal | None:
@@ -113,7 +113,7 @@ def principal_of(app: FastAPI, token: str) -> Principal | None:
 
 
 async def authenticate(
-    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> Principal:
     """The principal of a request; raises ProblemError 401, or 429."""
     if credentials is None:

@@ -20,6 +20,7 @@ from api.terminal import console
 from domain.errors import InputError
 from domain.values import InstrumentId, Price, exact_quanta
 from infrastructure.access import Access
+from infrastructure.embedded_postgres import EmbeddedPostgres
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.segments import seal
 from infrastructure.inbox import Inbox
@@ -27,6 +28,7 @@ from infrastructure.market_data.shelf import find_tape
 from infrastructure.market_players import MarketPlayer, PlayingTape, WalkingMarket
 from infrastructure.master_key import load_master_key
 from infrastructure.proof.checkpoints import open_checkpoints
+from infrastructure.row_history import keep_history
 from infrastructure.settings import Settings
 from infrastructure.upkeep import Upkeep
 from infrastructure.worker import Worker
@@ -36,6 +38,7 @@ LOG_BYTES = 10_000_000
 LOG_FILES = 5
 WALK_SCALE = 2
 SEAL_SECONDS = 5.0
+REVIVE_SECONDS = 2.0
 
 
 class Plan(Struct, frozen=True):
@@ -60,9 +63,20 @@ def serve(database: Database, settings: Settings, listening: socket.socket, plan
         # Entered first: its last checkpoint is made when nothing appends any more.
         make = partial(checkpoints.make, whole=False)
         stack.enter_context(Upkeep("checkpoints", settings.checkpoint_minutes * 60, make))
+        if settings.database_url is None:
+            revive = EmbeddedPostgres(settings.home).revive
+            stack.enter_context(Upkeep("the embedded database", REVIVE_SECONDS, revive))
         stack.enter_context(Upkeep("sealing", SEAL_SECONDS, partial(seal, database)))
+        # A batch at a time: what is behind catches up without the loop feeling it.
+        stack.enter_context(Upkeep("row-history", SEAL_SECONDS, partial(keep_history, database, most=1)))
         worker = stack.enter_context(Worker(database, take_over=plan.take_over))
-        app = create_app(database, settings, origins=plan.origins, worker_alive=lambda: worker.is_alive)
+        app = create_app(
+            database,
+            settings,
+            origins=plan.origins,
+            worker_alive=lambda: worker.is_alive,
+            worker_halted=lambda: worker.halted,
+        )
         for player in players:
             stack.enter_context(player)
         _greet(database, settings, worker.run, url, demo=plan.demo)

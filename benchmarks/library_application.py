@@ -14,7 +14,7 @@ class Account(Aggregate):
         self.cash = 0
 
     @event("Filled")
-    def fill(
+    def fill(  # noqa: PLR0913, PLR0917  (the library makes the event's fields of the parameters)
         self, order: int, bot: str, group: int, leg: int, role: str, instrument: str, side: str, price: int,
         quantity: int, cash: int, fee: int, fee_asset: str, trade: str, venue_at: int,
     ) -> None:  # fmt: skip

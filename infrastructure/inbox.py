@@ -197,13 +197,18 @@ class Inbox:
 
 def write_outcomes(connection: Connection[Any], outcomes: Sequence[Outcome]) -> None:
     """Say, inside a transaction, what became of rows. Said twice, the first stands."""
-    rows = [(each.id, each.first_position, each.last_position, each.error) for each in outcomes]
+    rows = [(each.id, each.first_position, each.last_position, _storable(each.error)) for each in outcomes]
     connection.execute(
         "INSERT INTO outcomes (id, first_position, last_position, error)"
         " SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::text[]) ON CONFLICT DO NOTHING",
         [list(column) for column in zip(*rows, strict=True)],
     )
     connection.execute(f"NOTIFY {OUTCOMES_CHANNEL}")
+
+
+def _storable(text: str | None) -> str | None:
+    """What was asked may be quoted in it, and may be what Postgres refuses."""
+    return None if text is None else text.replace("\0", "\ufffd")
 
 
 def _insert(cursor: Any, entries: Sequence[Entry], at: Time) -> list[int]:

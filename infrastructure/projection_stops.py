@@ -55,6 +55,11 @@ def find_stops(database: Database) -> list[Stop]:
         raise StoreError(f"the stopped projections cannot be read: {error}") from error
 
 
+def stopped_names(cursor: Cursor) -> set[str]:
+    """The names of those that have stopped."""
+    return {name for (name,) in cursor.execute("SELECT projection FROM projection_stops")}
+
+
 def note_stop(database: Database, projection: Projection, position: int, reason: str) -> None:
     """Say that a projection has stopped; said again, the first time stands."""
     try:

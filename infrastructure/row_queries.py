@@ -9,6 +9,7 @@ from psycopg import Cursor, sql
 from psycopg.rows import TupleRow
 
 from infrastructure.row_tables import Column, columns_of
+from infrastructure.row_versions import history_table
 from projections.rows import MemoryRows, Row
 
 R = TypeVar("R", bound=Row)
@@ -49,11 +50,15 @@ class RowSource(Protocol):
 
 
 class StoredRows:
-    """Rows of a run in Postgres, seen through one cursor; text is ordered by code point, as in memory."""
+    """Rows of a run in Postgres, seen through one cursor; text is ordered by code point, as in memory.
 
-    def __init__(self, cursor: Cursor[TupleRow], run: int) -> None:
+    They are those of now, or, from their history, those as of a boundary that this goes to.
+    """
+
+    def __init__(self, cursor: Cursor[TupleRow], run: int, boundary: int | None = None) -> None:
         self._cursor = cursor
         self._run = run
+        self._boundary = boundary
 
     def one(self, row_type: type[R], *key: str | int) -> R | None:
         found = self.some(row_type, dict(zip(row_type.key, key, strict=True)))
@@ -64,9 +69,14 @@ class StoredRows:
         rows = self._select(row_type, names, where, page or Page(row_type.key), sql.SQL(""))
         return [row_type(*row) for row in rows]
 
-    def sums(self, row_type: type[Row], fields: Sequence[str], where: Filters, page: Page) -> list[tuple[Any, ...]]:
-        by = sql.SQL(", ").join(map(sql.Identifier, page.order))
-        added = (sql.SQL("sum({})").format(sql.Identifier(name)) for name in fields)
+    def sums(
+        self, row_type: type[Row], fields: Sequence[str], where: Filters, page: Page, *, counted: bool = False
+    ) -> list[tuple[Any, ...]]:
+        """Add the fields up; `counted` puts the number of rows behind them."""
+        by = sql.SQL(", ").join(_ordered(row_type, page.order))  # so that an index in this order is of use
+        added = [sql.SQL("sum({})").format(sql.Identifier(name)) for name in fields]
+        if counted:
+            added.append(sql.SQL("count(*)").format())
         names = sql.SQL(", ").join([by, *added])
         width = len(page.order)
         rows = self._select(row_type, names, where, page, sql.SQL(" GROUP BY {}").format(by))
@@ -76,6 +86,11 @@ class StoredRows:
         self, row_type: type[Row], names: sql.Composable, where: Filters, page: Page, grouping: sql.Composable
     ) -> list[TupleRow]:
         conditions, parameters = _conditions(where)
+        table = row_type.table
+        if self._boundary is not None:
+            table = history_table(row_type)
+            conditions += [sql.SQL("since <= %s"), sql.SQL("until > %s")]
+            parameters += [self._boundary, self._boundary]
         order = _ordered(row_type, page.order)
         if page.after is not None:
             marks = sql.SQL(", ").join(sql.Placeholder() for _ in page.after)
@@ -88,7 +103,7 @@ class StoredRows:
         direction = sql.SQL(" DESC" if page.descending else "")
         statement = sql.SQL("SELECT {} FROM {} WHERE {}{} ORDER BY {} LIMIT %s").format(
             names,
-            sql.Identifier(row_type.table),
+            sql.Identifier(table),
             sql.SQL(" AND ").join([sql.SQL("run = %s"), *conditions]),
             grouping,
             sql.SQL(", ").join(name + direction for name in order),
@@ -112,23 +127,23 @@ class FoldedRows:
         def place(row: R) -> Values:
             return tuple(field(row) for field in fields)
 
-        found = [(place(row), row) for row in self._rows.all(row_type) if _passes(row, where)]
-        return [row for _, row in _cut(found, page)]
+        found = [(place(row), row) for row in self._rows.all(row_type) if passes(row, where)]
+        return [row for _, row in cut(found, page)]
 
     def sums(self, row_type: type[Row], fields: Sequence[str], where: Filters, page: Page) -> list[tuple[Any, ...]]:
         totals: dict[Values, list[int]] = {}
         for row in self._rows.all(row_type):
-            if _passes(row, where):
+            if passes(row, where):
                 total = totals.setdefault(tuple(getattr(row, name) for name in page.order), [0] * len(fields))
                 for index, name in enumerate(fields):
                     total[index] += getattr(row, name)
-        return [(*by, *total) for by, total in _cut(totals.items(), page)]
+        return [(*by, *total) for by, total in cut(totals.items(), page)]
 
 
 T = TypeVar("T")
 
 
-def _cut(placed: Iterable[tuple[Values, T]], page: Page) -> list[tuple[Values, T]]:
+def cut(placed: Iterable[tuple[Values, T]], page: Page) -> list[tuple[Values, T]]:
     """What belongs on the page of things at their places."""
     after = page.after
     if after is not None:
@@ -137,7 +152,8 @@ def _cut(placed: Iterable[tuple[Values, T]], page: Page) -> list[tuple[Values, T
     return ordered[: page.limit]
 
 
-def _passes(row: Row, where: Filters) -> bool:
+def passes(row: Row, where: Filters) -> bool:
+    """Whether a row is one of those asked for."""
     for name, wanted in where.items():
         value = getattr(row, name)
         if isinstance(wanted, Unequal):

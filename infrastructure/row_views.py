@@ -1,8 +1,8 @@
 """Views: the rows of the current run, each set true at a position that it names.
 
-What is asked for now is read from the read models, in one snapshot. What is asked for as of an earlier position is a
-fold of the run's log up to there, in memory: some 15 microseconds an event, and the memory of its rows. One fold is
-made at a time, and the last few are kept, so that the pages of a list cost one.
+What is asked for now is read from the read models, in one snapshot. What is asked for as of an earlier position is read
+from the history of the rows as of the last boundary before it, under a fold of the events since (`row_past.py`). Folds of
+the last few positions are kept, so that the pages of a list cost one.
 """
 
 import threading
@@ -13,18 +13,18 @@ from contextlib import contextmanager
 from typing import Any
 
 from eventsourcing.persistence import PersistenceError
-from msgspec import Struct, structs
+from msgspec import Struct
 from psycopg import Cursor
 from psycopg.rows import TupleRow, tuple_row
 
 from domain.errors import InputError, StoreError
 from domain.values import LARGEST, Time
 from infrastructure.event_store.database import Database
-from infrastructure.event_store.history import history_of
+from infrastructure.event_store.log_search import last_decided
 from infrastructure.event_store.runs import Run, find_run
+from infrastructure.row_past import PROJECTION_OF, Past, PastRows
 from infrastructure.row_queries import FoldedRows, RowSource, StoredRows
-from projections import PROJECTIONS
-from projections.rows import MemoryRows, Projection, Row, fold_records
+from projections.rows import MemoryRows, Row
 
 KEPT_FOLDS = 4
 _ATTEMPTS = 5
@@ -40,12 +40,7 @@ FROM unnest(%s::text[]) AS asked (name) LEFT JOIN notification_tracking ON appli
 _LAST_UPTO = """
 SELECT position + events - 1, at FROM records WHERE run = %s AND position <= %s ORDER BY position DESC LIMIT 1
 """
-_LAST_AT = "SELECT position + events - 1 FROM records WHERE run = %s AND at <= %s ORDER BY position DESC LIMIT 1"
 _HEAD = "SELECT position + events - 1 FROM records ORDER BY position DESC LIMIT 1"
-
-_PROJECTION_OF: dict[type[Row], Projection] = {
-    row_type: projection for projection in PROJECTIONS for row_type in projection.tables
-}
 
 
 class AsOf(Struct, frozen=True):
@@ -73,8 +68,8 @@ class Views:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self._folding = threading.Lock()
-        self._folds: OrderedDict[tuple[int, int], View] = OrderedDict()
+        self._looking = threading.Lock()
+        self._pasts: OrderedDict[tuple[int, int], Past] = OrderedDict()
 
     @contextmanager
     def open(self, row_types: Sequence[type[Row]], as_of: AsOf | None = None) -> Iterator[View]:
@@ -83,11 +78,15 @@ class Views:
         Raises InputError for a position that is not on the log yet, StoreError where the database does not answer.
         """
         run = current_run(self.database)
-        if as_of is not None:
-            position = resolve(self.database, run, as_of)
-            yield NOTHING if run is None else self._folded(run, position)
-        elif run is None:
+        position = None if as_of is None else resolve(self.database, run, as_of)
+        if run is None:
             yield NOTHING
+        elif position is not None:
+            with _snapshot(self.database) as cursor:
+                # A fold between two questions may take its time where there is no history yet.
+                cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+                last, at = _last_upto(cursor, run, position)
+                yield View(run, min(last, position), at, PastRows(self._past(run.run, position), cursor))
         else:
             with self._stored(run, _names_of(row_types)) as view:
                 yield view
@@ -118,16 +117,15 @@ class Views:
             last, at = _last_upto(cursor, run, position)
         return View(run, min(last, position), at, NOTHING.rows)
 
-    def _folded(self, run: Run, position: int) -> View:
-        with self._folding:
-            key = (run.run, position)
-            view = self._folds.get(key)
-            if view is None:
-                view = self._folds[key] = fold(self.database, run, position)
-            self._folds.move_to_end(key)
-            while len(self._folds) > KEPT_FOLDS:
-                self._folds.popitem(last=False)
-            return view
+    def _past(self, run: int, position: int) -> Past:
+        with self._looking:
+            past = self._pasts.get((run, position))
+            if past is None:
+                past = self._pasts[run, position] = Past(self.database, run, position)
+            self._pasts.move_to_end((run, position))
+            while len(self._pasts) > KEPT_FOLDS:
+                self._pasts.popitem(last=False)
+            return past
 
 
 def current_run(database: Database) -> Run | None:
@@ -141,8 +139,7 @@ def resolve(database: Database, run: Run | None, as_of: AsOf) -> int:
     """The position that is meant; raises InputError where the log has not come so far."""
     with reading(database) as cursor:
         if as_of.at is not None:
-            row = cursor.execute(_LAST_AT, [run.run if run else 0, as_of.at]).fetchone()
-            return int(row[0]) if row else 0
+            return 0 if run is None else last_decided(cursor, run.run, as_of.at)
         position = as_of.position or 0
         (head,) = cursor.execute(_HEAD).fetchone() or (0,)
         if position > head:
@@ -155,18 +152,6 @@ def log_end(database: Database) -> int:
     with reading(database) as cursor:
         (head,) = cursor.execute(_HEAD).fetchone() or (0,)
     return int(head)
-
-
-def fold(database: Database, run: Run, position: int) -> View:
-    """Every row of a run as of a position; of the record there, the events up to it."""
-    rows = MemoryRows()
-    last, at = 0, None
-    for stretch in history_of(database, run.run, upto=position):
-        records, start = stretch.records, stretch.positions[-1]
-        records[-1] = structs.replace(records[-1], events=records[-1].events[: position - start + 1])
-        fold_records(PROJECTIONS, rows, records)
-        last, at = start + len(records[-1].events) - 1, records[-1].at
-    return View(run, last, at, FoldedRows(rows))
 
 
 @contextmanager
@@ -198,5 +183,5 @@ def _last_upto(cursor: Cursor[TupleRow], run: Run, position: int) -> tuple[int, 
 
 def _names_of(row_types: Sequence[type[Row]]) -> list[str]:
     """What the projections that write these rows are tracked as."""
-    projections = {_PROJECTION_OF[row_type].name: _PROJECTION_OF[row_type] for row_type in row_types}
+    projections = {PROJECTION_OF[row_type].name: PROJECTION_OF[row_type] for row_type in row_types}
     return [f"{each.name}.v{each.schema_version}" for each in projections.values()]

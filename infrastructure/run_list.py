@@ -7,6 +7,7 @@ from msgspec import Struct, structs
 from domain.errors import InputError
 from domain.values import LARGEST, Time
 from infrastructure.event_store.database import Database
+from infrastructure.event_store.log_search import last_recorded
 from infrastructure.event_store.runs import Run, list_runs
 from infrastructure.row_views import AsOf, reading
 
@@ -16,7 +17,6 @@ CROSS JOIN LATERAL (SELECT position FROM records WHERE run = runs.run ORDER BY p
 CROSS JOIN LATERAL (SELECT position, events FROM records WHERE run = runs.run ORDER BY position DESC LIMIT 1) AS last
 """
 _HEAD = "SELECT position + events - 1, at FROM records WHERE position <= %s ORDER BY position DESC LIMIT 1"
-_RECORDED = "SELECT position + events - 1 FROM records WHERE recorded_at <= %s ORDER BY position DESC LIMIT 1"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -38,7 +38,7 @@ def runs_as_of(database: Database, as_of: AsOf | None = None) -> RunList:
     with reading(database) as cursor:
         if as_of is not None and as_of.at is not None:
             moment = _EPOCH + timedelta(microseconds=as_of.at)
-            (position,) = cursor.execute(_RECORDED, [moment]).fetchone() or (0,)
+            position = last_recorded(cursor, moment)
         elif as_of is not None:
             position = as_of.position or 0
         head, at = cursor.execute(_HEAD, [position]).fetchone() or (0, None)

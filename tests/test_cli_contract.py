@@ -170,11 +170,13 @@ def lines(stage: Stage) -> dict[tuple[str, ...], list[str]]:
         ("events", "list"): [],
         ("events", "show"): ["1"],
         ("events", "export"): [str(stage.folder / "x.jsonl")],
+        ("events", "segments"): [str(stage.folder / "segments")],
         ("explain", "order"): ["main", "1"],
         ("explain", "signal"): ["signals", "1"],
         ("explain", "group"): ["dca_signals", "1"],
         ("explain", "event"): ["1"],
         ("projections", "rebuild"): [],
+        ("projections", "history"): [],
         ("doctor",): [],
         ("demo",): ["--days", "1", "--alerts", "3"],
     }

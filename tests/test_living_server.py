@@ -26,9 +26,9 @@ from infrastructure.event_store.database import Database, connect
 from infrastructure.event_store.runs import find_run, records_of
 from infrastructure.inbox import Entry, Inbox
 from infrastructure.master_key import load_master_key
-from infrastructure.read_models import differences, update_all
+from infrastructure.read_models import update_all
+from infrastructure.row_rebuild import differences
 from infrastructure.webhook_keys import Webhooks
-from projections import PROJECTIONS
 from replay.verify import verify
 from tests.domain.test_laws import random_walk
 from tests.infrastructure.test_worker import candle, opening
@@ -170,4 +170,4 @@ def _check(database: Database, acknowledged: dict[str, list[int]]) -> None:
     verdict = verify(database, Path("nowhere"), find_run(database, RUN))
     assert (verdict.status, verdict.records) == ("same", len(kept))
     update_all(database)
-    assert [each for projection in PROJECTIONS for each in differences(database, projection)] == []
+    assert differences(database) == []

@@ -1,5 +1,6 @@
 """`truetape account`: accounts of the running server."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -18,12 +19,18 @@ JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 def list_accounts(as_json: JSON = False) -> None:
     """List the accounts."""
     from api.remote import Remote
-    from api.remote_views import Column, halted, show_rows
 
     found = Remote().items("accounts")
     if as_json:
         print_json(found)
         return
+    show_accounts(found)
+
+
+def show_accounts(found: Sequence[Mapping[str, Any]]) -> None:
+    """Accounts as a table."""
+    from api.remote_views import Column, halted, show_rows
+
     columns: list[Column] = [
         ("account", "account"),
         ("mode", "mode"),

@@ -1,6 +1,7 @@
 """`truetape delivery`: what was delivered to the webhooks of the running server, and what became of it."""
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -24,12 +25,18 @@ def list_deliveries(
 ) -> None:
     """List deliveries of alerts, newest first, with the verdict on each."""
     from api.remote import Remote
-    from api.remote_views import Column, show_rows, signal_name
 
     found = Remote().items("deliveries", limit=limit, bot=bot, source=source, verdict=verdict)
     if as_json:
         print_json(found)
         return
+    show_deliveries(found)
+
+
+def show_deliveries(found: Sequence[Mapping[str, Any]]) -> None:
+    """Deliveries as a table."""
+    from api.remote_views import Column, show_rows, signal_name
+
     columns: list[Column] = [
         ("at", "at"), ("signal", signal_name), ("bot", "bot"), ("alert", "alert_id"), ("action", "action"),
         ("price>", "price"), ("group>", "group"), ("verdict", "verdict"),

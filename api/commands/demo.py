@@ -54,14 +54,12 @@ def _audit(database: "Database", home: Path, run: int) -> tuple[dict[str, Any], 
     """Run it again from its log, and fold the log again beside the read models."""
     import msgspec
 
-    from infrastructure import read_models
     from infrastructure.event_store.runs import find_run
-    from projections import PROJECTIONS
+    from infrastructure.row_rebuild import differences
     from replay.verify import verify
 
     verdict = msgspec.to_builtins(verify(database, home, find_run(database, run)))
-    differences = sum(len(read_models.differences(database, each)) for each in PROJECTIONS)
-    return verdict, differences
+    return verdict, len(differences(database))
 
 
 def _introduce(closes: list[int], deliveries: int) -> None:

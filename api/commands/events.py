@@ -95,7 +95,9 @@ def export_events(
 @exits
 def export_segments(
     folder: Annotated[Path, typer.Argument(help="Where to write; what is there already is left.")],
-    parquet: Annotated[bool, typer.Option("--parquet", help="Parquet, for analysts, instead of sealed blocks.")] = False,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Parquet, for analysts, instead of sealed blocks.")
+    ] = False,
     as_json: JSON = False,
 ) -> None:
     """Seal what is full of the log, and write its segments as files, of all runs."""

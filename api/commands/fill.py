@@ -1,6 +1,7 @@
 """`truetape fill`: trades of the running server."""
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -20,12 +21,18 @@ def list_fills(
 ) -> None:
     """List fills, newest first."""
     from api.remote import Remote
-    from api.remote_views import Column, amount, show_rows
 
     found = Remote().items("fills", limit=limit, account=account, bot=bot, order=order)
     if as_json:
         print_json(found)
         return
+    show_fills(found)
+
+
+def show_fills(found: Sequence[Mapping[str, Any]]) -> None:
+    """Fills as a table."""
+    from api.remote_views import Column, amount, show_rows
+
     columns: list[Column] = [
         ("at", "at"), ("account", "account"), ("order>", "order"), ("bot", "bot"), ("group>", "group"),
         ("what", lambda row: f"{row['side']} {row['quantity']} {row['instrument']}"), ("at price>", amount("price")),

@@ -1,6 +1,7 @@
 """`truetape group`: position groups of the running server, and their legs."""
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +25,6 @@ def list_groups(
 ) -> None:
     """List position groups, newest first; `truetape bot close` closes a bot's live one."""
     from api.remote import Remote
-    from api.remote_views import Column, amount, show_rows
 
     found = Remote().items(
         "groups", limit=limit, account=account, bot=bot, instrument=instrument, status=status
@@ -32,6 +32,13 @@ def list_groups(
     if as_json:
         print_json(found)
         return
+    show_groups(found)
+
+
+def show_groups(found: Sequence[Mapping[str, Any]]) -> None:
+    """Position groups as a table."""
+    from api.remote_views import Column, amount, show_rows
+
     columns: list[Column] = [
         ("bot", "bot"), ("group>", "group"), ("trades", "instrument"), ("side", "direction"), ("entry>", "entry"),
         ("pyramids>", "pyramids"), ("held>", amount("held")), ("cost>", amount("cost")),

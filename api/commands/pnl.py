@@ -1,6 +1,7 @@
 """`truetape pnl`: profit and loss of the running server, summed as asked."""
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -18,12 +19,18 @@ def pnl(
 ) -> None:
     """Sum profit and loss; realized is before fees."""
     from api.remote import Remote
-    from api.remote_views import Column, amount, show_rows
 
     found = Remote().items("pnl", limit=limit, by=by, account=account, bot=bot, instrument=instrument)
     if as_json:
         print_json(found)
         return
+    show_sums(found)
+
+
+def show_sums(found: Sequence[Mapping[str, Any]]) -> None:
+    """Sums of profit and loss as a table."""
+    from api.remote_views import Column, amount, show_rows
+
     summed: list[Column] = [
         (name, name) for name in ("bot", "group", "instrument", "day") if found and found[0][name] is not None
     ]

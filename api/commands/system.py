@@ -98,6 +98,7 @@ def _database() -> str:
     from infrastructure.database import open_database
     from infrastructure.event_store.runs import list_runs
     from infrastructure.market_data.shelf import Stored, list_tapes
+    from infrastructure.projection_lag import watch
     from infrastructure.projection_stops import find_stops
     from infrastructure.settings import load_settings
     from replay.kept import tapes_of
@@ -109,7 +110,7 @@ def _database() -> str:
             last = database.recorder.max_notification_id()
         except PersistenceError as error:
             raise StoreError(f"the log cannot be read: {error}") from error
-        stops = find_stops(database)
+        stops, lags = find_stops(database), watch(database).lags
     if stops:
         said = "; ".join(f"{stop.projection} at position {stop.position}: {stop.reason}" for stop in stops)
         raise StoreError(f"trading goes on, but read models have stopped: {said}")
@@ -120,4 +121,9 @@ def _database() -> str:
             f"the tapes of {len(lost)} kept runs are gone, so verify cannot rerun: {', '.join(lost[:10])}"
         )
     interrupted = sum(run.end is None for run in runs)
-    return f"safe settings, append-only role, {len(runs)} runs kept ({interrupted} interrupted), log to position {last or 0}"
+    behind = max(lag.events for lag in lags)
+    models = f"read models {behind:,} events behind" if behind else "read models up to date"
+    return (
+        f"safe settings, append-only role, {len(runs)} runs kept ({interrupted} interrupted), log to position {last or 0}, "
+        f"{models}"
+    )

@@ -10,12 +10,12 @@ from pydantic import ConfigDict, Field, RootModel
 
 from api.asking import ACCEPTED, Asking, Done
 from api.problems import ProblemError, responses
-from api.shapes import AmountText, Body, TimeText, time_of
+from api.shapes import AmountText, Body, Symbol, TimeText, time_of
 from api.standing import Standing
 from domain.errors import AmountError
 from domain.market import Candle, Instrument, Trade
 from domain.values import Price, Quantity, exact_quanta
-from infrastructure.inbox import Content, MarketCandle, MarketTrade
+from infrastructure.inbox import Content, MarketCandle, MarketTrade, instant
 
 router = APIRouter(prefix="/market/sim", tags=["market"], responses={**responses(404, 409), **ACCEPTED})
 Ask = Annotated[Asking, Depends()]
@@ -28,7 +28,9 @@ InstrumentInPath = Annotated[
     ),
 ]
 PUSHED_MAX = 1000
-"""Candles or trades in one request."""
+"""Candles, instants or trades in one request."""
+INSTRUMENTS_MAX = 50
+"""Candles of one instant."""
 
 
 class NewCandle(Body):
@@ -40,6 +42,19 @@ class NewCandle(Body):
     low: AmountText
     close: AmountText
     volume: AmountText = "0"
+
+
+class NewCandleOf(NewCandle):
+    """A candle of the instrument that it names."""
+
+    instrument: Symbol
+
+
+class NewInstant(Body):
+    """Candles of several instruments that ended together, each once; at `ended_at`, where that is told."""
+
+    candles: Annotated[list[NewCandleOf], Field(min_length=1, max_length=INSTRUMENTS_MAX)]
+    ended_at: TimeText | None = None
 
 
 class NewTrade(Body):
@@ -60,6 +75,28 @@ class NewCandles(RootModel[Annotated[list[NewCandle], Field(min_length=1, max_le
                     {
                         "open_time": "2026-01-01T00:00:00Z", "open": "46000", "high": "46100.5", "low": "45990",
                         "close": "46050", "volume": "12.5",
+                    }
+                ]
+            ]
+        }
+    )  # fmt: skip
+
+
+class NewInstants(RootModel[Annotated[list[NewInstant], Field(min_length=1, max_length=PUSHED_MAX)]]):
+    """Instants, oldest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                [
+                    {
+                        "candles": [
+                            {
+                                "instrument": "BTC/USDT", "open_time": "2026-01-01T00:00:00Z", "open": "46000",
+                                "high": "46100.5", "low": "45990", "close": "46050", "volume": "12.5",
+                            }
+                        ],
+                        "ended_at": "2026-01-01T00:01:00Z",
                     }
                 ]
             ]
@@ -88,6 +125,16 @@ async def push_candles(ask: Ask, instrument: InstrumentInPath, body: NewCandles)
     return await ask.carry_out(prepare, refusals=False)
 
 
+@router.post("/instants", summary="Push candles of several markets, instant by instant", response_model=Done)
+async def push_instants(ask: Ask, body: NewInstants) -> JSONResponse:
+    """All candles of an instant fill before anything reacts to any of them; then it is `ended_at`."""
+
+    def prepare(now: Standing) -> Sequence[Content]:
+        return [candle for at, each in enumerate(body.root) for candle in instant(_candles_of(now, each, f"[{at}]"))]
+
+    return await ask.carry_out(prepare, refusals=False)
+
+
 @router.post("/{instrument}/trades", summary="Push trades to a simulated market", response_model=Done)
 async def push_trades(ask: Ask, instrument: InstrumentInPath, body: NewTrades) -> JSONResponse:
     def prepare(now: Standing) -> Sequence[Content]:
@@ -97,6 +144,21 @@ async def push_trades(ask: Ask, instrument: InstrumentInPath, body: NewTrades) -
         return [MarketTrade(listed.id, trade) for trade in trades]
 
     return await ask.carry_out(prepare, refusals=False)
+
+
+def _candles_of(now: Standing, asked: NewInstant, where: str) -> list[MarketCandle]:
+    ended = None if asked.ended_at is None else time_of(asked.ended_at)
+    names = [each.instrument for each in asked.candles]
+    if len(set(names)) < len(names):
+        raise ProblemError(422, "INSTRUMENT_TWICE", f"{where}: an instant has one candle of an instrument")
+    candles: list[MarketCandle] = []
+    for at, each in enumerate(asked.candles):
+        listed, place = now.listing(each.instrument), f"{where}.candles[{at}]"
+        candle = _candle(listed, each, place)
+        if ended is not None and ended < candle.open_time:
+            raise ProblemError(422, "ENDED_BEFORE_IT_OPENED", f"{place}: it opened after {where}.ended_at")
+        candles.append(MarketCandle(listed.id, candle, ended))
+    return candles
 
 
 def _candle(listed: Instrument, asked: NewCandle, where: str) -> Candle:

@@ -1,7 +1,8 @@
 """Paper trading: a simulated venue for every account, on markets whose data comes through the inbox.
 
 The inbox's order is the order of things: what was accepted before a candle acts on it. The pushed data is the market's
-clock; before the first of it, the time is that at which a row was received.
+clock; before the first of it, the time is that at which a row was received. Candles that were pushed as one instant are
+one moment: all of them fill before anything reacts, and a row of them that cannot be taken takes none.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,10 +12,10 @@ from domain.account.commands import DepositCash, DepositPosition
 from domain.account.state import AccountState
 from domain.engine import Core
 from domain.errors import InputError
-from domain.message import Fact
+from domain.message import Command, Fact
 from domain.ports import ClockStarted, DeadlineReached, Effect, Input, Interest, Mark, Moment
 from domain.values import Asset, InstrumentId, Price, Time, time_text
-from infrastructure.inbox import Content, InboxRow, MarketCandle, MarketTrade
+from infrastructure.inbox import InboxRow, MarketCandle, MarketTrade
 from infrastructure.venues.simulated import SimulatedVenue, Terms, Wallet, carry_out
 
 VENUE = "venue"
@@ -112,7 +113,9 @@ class PaperMarket:
         self._take = take
         self._done = done
         self._refuse = refuse
-        self._content: Content | None = None
+        self._rows: list[InboxRow] = []
+        self._content: Command | list[Pushed] | None = None
+        self._until: Time | None = None
         self._clock: Time | None = None
         self._latest: dict[InstrumentId, Time] = {}
         self._depositor = ""
@@ -124,40 +127,65 @@ class PaperMarket:
             self._latest[pushed.instrument] = at
             self._core.marks[pushed.instrument] = price
         if self._latest:
-            self._clock = max(self._latest.values())
+            self._clock = max(_time_after(pushed) for pushed in latest)
             self._core.start_clock(self._clock)
         self.venue.restore(self._core.marks)
 
     def next(self, interest: Interest) -> list[Moment] | None:
         """The next row's moments; a candle after midnight first ends the day."""
+        if self.row is not None and self._until is not None:
+            if interest.deadline <= self._until:
+                return [self._deadline(self.row, interest)]
+            self._clock = self._until
+            self._until = None
         if self._content is None:
-            if self.row is not None:
-                self._done(self.row)
+            for done in self._rows:
+                self._done(done)
             self._content = self._next_content()
         row, content = self.row, self._content
         if row is None or content is None:
             return None
-        if isinstance(content, MarketCandle | MarketTrade):
+        if isinstance(content, list):
             return [self._market(row, content, interest)]
         self._content = None
         if isinstance(content, DepositCash | DepositPosition):
             self._depositor = content.account
         return [Moment(self._now(row), [Input(row.actor, content)], row.received_at)]
 
-    def _next_content(self) -> Content | None:
-        """The content of the next row that can be taken."""
+    def _next_content(self) -> Command | list[Pushed] | None:
+        """The content of the next row that can be taken, or of all the rows that are one instant with it."""
         while (row := self._take()) is not None:
+            self._rows = [row]
             try:
                 content = row.content()
-                if isinstance(content, MarketCandle | MarketTrade):
-                    self._check(content)
+                if isinstance(content, Command):
+                    self.row = row
+                    return content
+                if not self._complete(content):
+                    break
+                pushed = [content, *map(_of_an_instant, self._rows[1:])]
+                self._check(pushed)
             except InputError as error:
-                self._refuse(row, str(error))
+                for refused in self._rows:
+                    self._refuse(refused, str(error))
             else:
                 self.row = row
-                return content
-        self.row = None
+                return pushed
+        self.row, self._rows = None, []
         return None
+
+    def _complete(self, first: Pushed) -> bool:
+        """Take the other rows of an instant, which were put with the first; False where there will be none any more."""
+        if isinstance(first, MarketTrade):
+            return True
+        if not first.together:
+            raise InputError("INSTANT_INCOMPLETE: the first candle of its instant was not taken")
+        while len(self._rows) < first.together:
+            row = self._take()
+            if row is None:
+                return False
+            self._rows.append(row)
+        return True
 
     def send(self, effects: list[Effect]) -> list[Moment]:
         """What the venue answers is known at once."""
@@ -173,27 +201,41 @@ class PaperMarket:
     def _now(self, row: InboxRow) -> Time:
         return row.received_at if self._clock is None else self._clock
 
-    def _market(self, row: InboxRow, content: Pushed, interest: Interest) -> Moment:
-        at, _ = _print(content)
+    def _deadline(self, row: InboxRow, interest: Interest) -> Moment:
+        self._clock = interest.deadline
+        return Moment(self._clock, [DeadlineReached()], row.received_at)
+
+    def _market(self, row: InboxRow, content: list[Pushed], interest: Interest) -> Moment:
+        at = max(_print(pushed)[0] for pushed in content)
         if self._clock is None:
             self._clock = at
             return Moment(at, [ClockStarted()], row.received_at)
         if interest.deadline <= at:
-            self._clock = interest.deadline
-            return Moment(self._clock, [DeadlineReached()], row.received_at)
-        self._latest[content.instrument] = at
+            return self._deadline(row, interest)
         self._clock = max(self._clock, at)
         self._content = None
-        moment = _reported(self._clock, self.venue.pushed(content))
-        return Moment(self._clock, [*moment.facts, _mark(content)], row.received_at)
+        until = max(map(_time_after, content))
+        self._until = until if until > self._clock else None
+        reports: list[Fact] = []
+        for pushed in content:
+            self._latest[pushed.instrument] = _print(pushed)[0]
+            reports += self.venue.pushed(pushed)
+        moment = _reported(self._clock, reports)
+        return Moment(self._clock, [*moment.facts, *map(_mark, content)], row.received_at)
 
-    def _check(self, content: Pushed) -> None:
-        """A market's data comes in the order of its time; a candle comes once."""
-        at, _ = _print(content)
-        latest = self._latest.get(content.instrument)
-        if latest is not None and (at < latest or (at == latest and isinstance(content, MarketCandle))):
-            times = f"has={time_text(latest)}, this={time_text(at)}"
-            raise InputError(f"OUT_OF_ORDER: instrument={content.instrument}, {times}")
+    def _check(self, content: list[Pushed]) -> None:
+        """A market's data comes in the order of its time; a candle comes once, and has ended after it opened."""
+        seen = dict(self._latest)
+        for pushed in content:
+            at, _ = _print(pushed)
+            latest = seen.get(pushed.instrument)
+            if latest is not None and (at < latest or (at == latest and isinstance(pushed, MarketCandle))):
+                times = f"has={time_text(latest)}, this={time_text(at)}"
+                raise InputError(f"OUT_OF_ORDER: instrument={pushed.instrument}, {times}")
+            if _time_after(pushed) < at:
+                times = f"opened={time_text(at)}, ended={time_text(_time_after(pushed))}"
+                raise InputError(f"ENDED_BEFORE_IT_OPENED: instrument={pushed.instrument}, {times}")
+            seen[pushed.instrument] = at
 
 
 def _mark(pushed: Pushed) -> Mark:
@@ -208,6 +250,20 @@ def _print(pushed: Pushed) -> tuple[Time, Price]:
     if isinstance(pushed, MarketCandle):
         return pushed.candle.open_time, pushed.candle.close
     return pushed.trade.at, pushed.trade.price
+
+
+def _time_after(pushed: Pushed) -> Time:
+    """The market's time once this has passed."""
+    at, _ = _print(pushed)
+    return at if isinstance(pushed, MarketTrade) or pushed.ended_at is None else pushed.ended_at
+
+
+def _of_an_instant(row: InboxRow) -> MarketCandle:
+    """A candle that belongs to the one before it."""
+    content = row.content()
+    if not isinstance(content, MarketCandle) or content.together:
+        raise InputError(f"INSTANT_INCOMPLETE: row={row.id} is no candle of the instant")
+    return content
 
 
 def _reported(at: Time, reports: Sequence[Fact]) -> Moment:

@@ -88,8 +88,9 @@ def test_what_nobody_foresaw_says_nothing_of_the_inside(
 
 
 def test_health(database: Database, home: Path) -> None:
-    alive = True
-    app = create_app(database, Settings(home=home), worker_alive=lambda: alive)
+    alive, halted = True, None
+    settings = Settings(home=home)
+    app = create_app(database, settings, worker_alive=lambda: alive, worker_halted=lambda: halted)
     with TestClient(app) as client:
         assert client.get("/health/live").json() == {"status": "ok"}
         assert client.get("/health/ready").json() == {"status": "ok"}
@@ -99,6 +100,9 @@ def test_health(database: Database, home: Path) -> None:
         stop = {"projection": "fills", "schema_version": 1, "position": 7}
         reason = "projection fills stopped at position 8 of run 1: planted"
         assert ready.json() == {"status": "degraded", "stopped": [{**stop, "reason": reason}]}
+        halted = "canary: no space left on device"
+        assert problem_of(client.get("/health/ready"), 503)["code"] == "WORKER_HALTED"
+        assert "canary" not in client.get("/health/ready").text
         alive = False
         assert problem_of(client.get("/health/ready"), 503)["code"] == "WORKER_STOPPED"
 

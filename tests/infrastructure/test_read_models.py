@@ -24,15 +24,8 @@ from infrastructure.event_store.database import Database
 from infrastructure.event_store.ledger import PostgresLedger, RunOpening
 from infrastructure.projection_batches import ProjectionTracking
 from infrastructure.projection_stops import find_stops
-from infrastructure.read_models import (
-    Difference,
-    differences,
-    position_of,
-    rebuild,
-    rows_of,
-    update,
-    update_all,
-)
+from infrastructure.read_models import position_of, rows_of, update, update_all
+from infrastructure.row_rebuild import Difference, differences, rebuild
 from infrastructure.row_tables import PostgresRows, columns_of
 from projections import PROJECTIONS
 from projections.fills import FILLS, FillRow
@@ -186,6 +179,8 @@ def test_runs_do_not_touch_each_other(database: Database) -> None:
     for pair in zip(first, second, strict=False):
         for ledger, record in zip(ledgers, pair, strict=True):
             ledger.append([record])
+    for ledger in ledgers:
+        ledger.flush()
     length = min(len(first), len(second))
     update_all(database, batch=5)
     assert stored(database, ledgers[0].run) == folded(first[:length])
@@ -197,6 +192,7 @@ def test_update_goes_on_where_it_was(database: Database) -> None:
     ledger = PostgresLedger.begin(database, RunOpening("test", "live", {}), Time(1), 1)
     for start in range(0, len(records), 20):
         ledger.append(records[start : start + 20])
+        ledger.flush()
         update_all(database)
     assert stored(database, ledger.run) == folded(records)
     [(last,)] = ask(database, "SELECT max(position) FROM records")
@@ -262,8 +258,10 @@ def test_projections_that_were_apart_come_together(
         ledger = PostgresLedger.begin(database, RunOpening("test", "paper", {}), Time(1), 1)
         for start, name in enumerate(behind):
             ledger.append(records[start * 5 : start * 5 + 5])
+            ledger.flush()
             update(database, named[name], batch)
         ledger.append(records[len(behind) * 5 :])
+        ledger.flush()
         update_all(database, batch=batch)
         assert stored(database, ledger.run) == folded(records)
         assert len({position_of(database, projection) for projection in PROJECTIONS}) == 1
@@ -438,7 +436,7 @@ def test_rows_that_cannot_be_folded_anew_are_not_tried_again_until_somebody_rebu
     [stop] = find_stops(database)
     assert (stop.projection, stop.schema_version, stop.position) == ("orders", 9, reached)
     mended = structs.replace(ORDERS, schema_version=9)
-    rebuild(database, mended)
+    rebuild(database, [mended])
     update_all(database, [mended])
     assert find_stops(database) == []
     assert stored(database, run)["orders"] == folded(story())["orders"]
@@ -499,10 +497,10 @@ def test_differences_are_named_and_nothing_is_written(database: Database, kept_r
     records = two_orders()
     run = keep(database, records)
     update_all(database)
-    assert [differences(database, projection, 7, kept_rows) for projection in PROJECTIONS] == [[]] * len(PROJECTIONS)
+    assert differences(database, PROJECTIONS, 7, kept_rows) == []
     tamper(database, run)
     before = stored(database, run)
-    [first, second, third] = differences(database, ORDERS, 7, kept_rows)
+    [first, second, third] = differences(database, [ORDERS], 7, kept_rows)
     order = rows_of(database, OrderRow, run)[0]
     right = folded(records)["orders"][0]
     assert isinstance(right, OrderRow)
@@ -511,21 +509,21 @@ def test_differences_are_named_and_nothing_is_written(database: Database, kept_r
     assert second == Difference("orders", run, ("main", 2), "missing", {})
     assert third == Difference("orders", run, ("main", 999), "extra", {})
     assert stored(database, run) == before
-    assert differences(database, FILLS) == []
+    assert differences(database, [FILLS]) == []
 
 
 def test_differences_are_with_the_log_up_to_where_the_rows_claim_to_be(database: Database) -> None:
     keep(database, story(1))
     update_all(database)
     keep(database, story(2))
-    assert differences(database, PORTFOLIO) == []
+    assert differences(database, [PORTFOLIO]) == []
 
 
 def test_rows_without_tracking_are_extra(database: Database) -> None:
     run = keep(database, two_orders())
     update(database, FILLS)
     ask(database, "DELETE FROM notification_tracking WHERE application_name = 'fills.v1'")
-    found = differences(database, FILLS)
+    found = differences(database, [FILLS])
     assert [difference.kind for difference in found] == ["extra"] * len(rows_of(database, FillRow, run))
 
 
@@ -536,16 +534,15 @@ def test_rebuild_puts_right_what_differs(database: Database, batch: int, kept_ro
     update_all(database)
     tamper(database, run)
     reached = position_of(database, ORDERS)
-    assert rebuild(database, ORDERS, batch, kept_rows) == reached
+    assert rebuild(database, [ORDERS], batch, kept_rows).reached == {"orders": reached}
     assert stored(database, run) == folded(records)
-    assert differences(database, ORDERS) == []
+    assert differences(database, [ORDERS]) == []
 
 
 def test_rebuild_from_nothing_is_an_update(database: Database) -> None:
     records = story()
     run = keep(database, records)
-    for projection in PROJECTIONS:
-        rebuild(database, projection, 7)
+    rebuild(database, batch=7)
     assert stored(database, run) == folded(records)
     assert update(database, PORTFOLIO) == position_of(database, PORTFOLIO)
 
@@ -564,8 +561,9 @@ def test_rebuild_waits_for_runners_and_catches_up_with_them(database: Database) 
     threads = [Thread(target=update, args=(database, slow, 5000))]
     threads[0].start()
     assert holding.wait(timeout=30)
-    for waiting, work in enumerate((update, rebuild), 1):
-        threads.append(Thread(target=work, args=(database, PORTFOLIO)))
+    works: list[Callable[[], object]] = [lambda: update(database, PORTFOLIO), lambda: rebuild(database, [PORTFOLIO])]
+    for waiting, work in enumerate(works, 1):
+        threads.append(Thread(target=work))
         threads[-1].start()
         wait_for_locks(database, waiting)
     more = keep(database, story(2))
@@ -574,7 +572,7 @@ def test_rebuild_waits_for_runners_and_catches_up_with_them(database: Database) 
         thread.join()
     assert stored(database, run)["pools"] == folded(records)["pools"]
     assert stored(database, more)["pools"] == folded(story(2))["pools"]
-    assert differences(database, PORTFOLIO) == []
+    assert differences(database, [PORTFOLIO]) == []
 
 
 def wait_for_locks(database: Database, count: int) -> None:
@@ -591,8 +589,8 @@ def test_differences_are_of_one_moment(database: Database) -> None:
         keep(database, story(2))
         update_all(database)
 
-    assert differences(database, with_fold(PORTFOLIO, OrderFilled, at_call(5, go_on))) == []
-    assert differences(database, PORTFOLIO) == []
+    assert differences(database, [with_fold(PORTFOLIO, OrderFilled, at_call(5, go_on))]) == []
+    assert differences(database, [PORTFOLIO]) == []
 
 
 def test_rebuild_catches_up_with_what_came_meanwhile(database: Database) -> None:
@@ -604,8 +602,8 @@ def test_rebuild_catches_up_with_what_came_meanwhile(database: Database) -> None
         more.append(keep(database, story(2)))
         update_all(database)
 
-    reached = rebuild(database, with_fold(PORTFOLIO, OrderFilled, at_call(5, go_on)))
-    assert reached == position_of(database, PORTFOLIO) == update(database, PORTFOLIO)
+    rebuilt = rebuild(database, [with_fold(PORTFOLIO, OrderFilled, at_call(5, go_on))])
+    assert rebuilt.reached["portfolio"] == position_of(database, PORTFOLIO) == update(database, PORTFOLIO)
     assert stored(database, run) == folded(story(1))
     assert stored(database, more[0]) == folded(story(2))
 
@@ -614,8 +612,9 @@ def test_rebuild_that_fails_leaves_the_rows(database: Database) -> None:
     run = keep(database, story())
     update_all(database)
     before = stored(database, run)
-    with pytest.raises(StoreError, match="projection orders stopped"):
-        rebuild(database, with_fold(ORDERS, OrderFilled, lambda _: broken))
+    rebuilt = rebuild(database, [with_fold(ORDERS, OrderFilled, lambda _: broken)])
+    assert not rebuilt.reached
+    assert "projection orders stopped" in str(rebuilt.stopped["orders"])
     assert stored(database, run) == before
 
 
@@ -635,9 +634,9 @@ def test_rows_of_an_older_fold_are_folded_anew(database: Database) -> None:
     assert ask(database, "SELECT application_name FROM notification_tracking WHERE application_name ^@ 'orders'") == [
         ("orders.v3",)
     ]
-    for refused in (update, rebuild, differences):
+    for refused in (lambda: update(database, ORDERS), lambda: rebuild(database), lambda: differences(database)):
         with pytest.raises(StoreError, match="schema version 3, newer than this Truetape's 2; upgrade Truetape"):
-            refused(database, ORDERS)
+            refused()
 
 
 def test_readers_see_the_old_rows_until_a_rebuild_is_done(database: Database) -> None:
@@ -649,6 +648,6 @@ def test_readers_see_the_old_rows_until_a_rebuild_is_done(database: Database) ->
     def look() -> None:
         seen.extend(pool.realized for pool in rows_of(database, PoolRow, run))
 
-    rebuild(database, with_fold(PORTFOLIO, OrderFilled, at_call(5, look)))
+    rebuild(database, [with_fold(PORTFOLIO, OrderFilled, at_call(5, look))])
     assert set(seen) == {12345}
     assert 12345 not in {pool.realized for pool in rows_of(database, PoolRow, run)}

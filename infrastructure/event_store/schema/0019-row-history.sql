@@ -170,6 +170,12 @@ CREATE INDEX queued_signals_history_waiting ON queued_signals_history (run, acco
     WHERE status = 'waiting';
 CREATE INDEX offset_groups_history_live ON offset_groups_history (run, account, since, until) WHERE live;
 
+-- Sums by group, of which there are many: a page of them in their order, then and now.
+CREATE INDEX profits_history_by_group ON profit_and_loss_history
+    (run, account COLLATE "C", bot COLLATE "C", "group", asset COLLATE "C", since, until);
+CREATE INDEX profits_by_group ON profit_and_loss
+    (run, account COLLATE "C", bot COLLATE "C", "group", asset COLLATE "C");
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON
     accounts_history, halts_history, bots_history, sources_history, alerts_history, orders_history, fills_history,
     position_groups_history, position_group_legs_history, instruments_history, positions_history, pools_history,

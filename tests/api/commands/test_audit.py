@@ -10,12 +10,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from infrastructure.proof.checkpoints import open_checkpoints
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.leaf_order import leaves_of
+from infrastructure.proof.checkpoints import open_checkpoints
 from infrastructure.proof.evidence_verifier import verify
-from infrastructure.settings import Settings
 from infrastructure.proof.signed_note import VerifierKey
+from infrastructure.settings import Settings
 from tests.api.server import problem_of, serving
 from tests.api.stage import Stage, run, run_apart
 from tests.test_living_server import Server

@@ -1,10 +1,13 @@
 """`truetape projections rebuild`: the read models against a fold of the log."""
 
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 import pytest
 
+from domain.account.events import OrderFilled
+from infrastructure.event_store import segments
+from projections.fills import FILLS
 from tests.api.stage import Stage, run
 
 
@@ -52,7 +55,7 @@ def test_a_row_altered_by_hand_is_found_and_mended(
     rebuilt = run("projections", "rebuild", "--json")
     assert rebuilt.code == 0
     last = run("events", "list", "--limit", 100_000, "--json").json[-1]["position"]
-    assert set(rebuilt.json.values()) == {last}
+    assert set(rebuilt.json["reached"].values()) == {last}
     assert run("projections", "rebuild", "--diff").out == "nothing differs\n"
     assert projected.out.exists()
 
@@ -88,4 +91,60 @@ def test_a_log_that_cannot_be_folded(projected: Stage, superuser_url: str) -> No
         ended = run("projections", "rebuild", *more)
         assert (ended.code, ended.out) == (2, "")
         assert "position 3 of run 1" in ended.err
+    assert projected.out.exists()
+
+
+def test_history_says_how_far_it_goes(projected: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_RECORDS", 8)
+    first = run("projections", "history", "--json").json
+    assert first["sealed"] > 1
+    assert 0 < first["position"] <= first["log"]
+    again = run("projections", "history", "--anew", "--json").json
+    assert again == {**first, "sealed": 0}
+    told = f"the history of the rows goes to position {first['position']:,} of {first['log']:,}\n"
+    assert run("projections", "history").out == told
+    assert projected.out.exists()
+
+
+def test_only_what_is_named_is_rebuilt(projected: Stage, superuser_url: str) -> None:
+    for table in ("orders", "fills"):
+        assert execute(superuser_url, f"UPDATE {table} SET cash = cash + 1") > 0
+    ended = run("projections", "rebuild", "orders", "--diff", "--json")
+    assert (ended.code, {each["table"] for each in ended.json}) == (1, {"orders"})
+    ended = run("projections", "rebuild", "orders", "--json")
+    assert (ended.code, ended.json["reached"].keys(), ended.json["stopped"]) == (0, {"orders"}, {})
+    ended = run("projections", "rebuild", "--diff", "--json")
+    assert (ended.code, {each["table"] for each in ended.json}) == (1, {"fills"})
+    assert run("projections", "rebuild", "fills", "orders").code == 0
+    assert run("projections", "rebuild", "--diff").code == 0
+    assert projected.out.exists()
+
+
+@pytest.mark.parametrize("name", ["nothing", "", "orders ", "../orders", "[/red]"])
+def test_a_projection_that_is_not_there(name: str, projected: Stage) -> None:
+    for more in ((), ("--diff",)):
+        ended = run("projections", "rebuild", "orders", name, *more)
+        assert (ended.code, ended.out) == (2, "")
+        assert "there are bots, alerts, orders" in ended.err
+    assert projected.out.exists()
+
+
+def test_a_projection_that_cannot_be_folded_is_named_and_the_others_are_rebuilt(
+    projected: Stage, superuser_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = FILLS.folds[OrderFilled]
+
+    def fold(*_: object) -> None:
+        raise KeyError("[/red] planted")
+
+    monkeypatch.setitem(cast("dict[Any, Any]", FILLS.folds), OrderFilled, fold)
+    for table in ("orders", "fills"):
+        execute(superuser_url, f"UPDATE {table} SET cash = cash + 1")
+    ended = run("projections", "rebuild")
+    assert ended.code == 1
+    assert "not rebuilt, the old rows stay: fills: projection fills stopped at position" in ended.out
+    assert "account.order_filled.v1: '[/red] planted'" in ended.out
+    monkeypatch.setitem(cast("dict[Any, Any]", FILLS.folds), OrderFilled, good)
+    found = run("projections", "rebuild", "--diff", "--json")
+    assert {each["table"] for each in found.json} == {"fills"}
     assert projected.out.exists()

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from api.commands.as_of import LISTS
 from api.following import Following
 from api.logins import Login, Logins
 from api.remote import Remote
@@ -200,6 +201,13 @@ def test_from_an_account_to_a_fill_and_back(desk: Living) -> None:
     assert at >= 1
     ended = run("as-of", "yesterday")
     assert (ended.code, "ISO 8601" in ended.err) == (2, True)
+    for view in LISTS:
+        rows = run("as-of", view, before, "--json").json
+        assert rows["as_of"]["position"] == before
+        assert bool(rows[view]) == (view in {"accounts", "bots", "orders", "portfolio", "positions"})
+        assert run("as-of", view, before).code == 0
+    ended = run("as-of", "moods", before)
+    assert (ended.code, ended.err) == (2, f"error: there is no view 'moods'; allowed: {', '.join(LISTS)}\n")
 
 
 def test_orders_rest_and_are_cancelled(desk: Living) -> None:

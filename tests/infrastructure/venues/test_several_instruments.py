@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from domain.account.events import AccountValued, OrderDenied, OrderFilled, OrderRejected
+from domain.bot.events import EntrySized
 from domain.engine import Core, run
 from domain.market import make_instrument
 from domain.ports import FOREVER, CancelOrder, Input, Interest, Mark, Moment, SubmitOrder
@@ -30,6 +31,11 @@ from tests.spec import settings as group_settings
 FREE = Terms(Decimal(0), Decimal(0))
 FLAT = (10000, 10000, 10000, 10000)
 NAMES = ("BTC", "ETH", "XRP")
+SIZES: tuple[dict[str, Any], ...] = (
+    {"capital": "1000"},
+    {"capital_pct_of_equity": "20"},
+    {"risk_pct_of_equity": "0.5", "stop_loss_pct": Decimal(3)},
+)
 Candles = Sequence[tuple[int, int, int, int]]
 
 
@@ -144,6 +150,24 @@ def test_accounts_are_valued_with_the_closes_of_all_instruments() -> None:
     spent = sum(fill.price * fill.quantity for fill in ledger.of(OrderFilled))
     worth = 9750 * bought["BTC/USDT"] + 10000 * bought["ETH/USDT"]
     assert valued.equity == (("USDT", 100_000 * 10**8 + (worth - spent) * 10**3),)
+
+
+def test_an_entry_is_sized_by_the_closes_of_all_that_is_held() -> None:
+    """Half of 10,000 in BTC at 100; its price then halves, in a candle that nobody had to look at."""
+    one_leg = group_settings(("0", "100", "90"), capital_pct_of_equity="50")
+    asked = portfolio(2, cash="10000")
+    bots = tuple(replace(bot, settings=one_leg) for bot in asked.bots)
+    asked = replace(asked, bots=bots)
+    halved = [FLAT, FLAT, (10000, 10000, 5000, 5000), (5000,) * 4, (5000,) * 4]
+    for every in (False, True):
+        sent = [alert("BTC", 0), alert("ETH", 4)]
+        ledger = played(asked, [tape(halved), tape([FLAT] * 5)], sent, every=every)
+        first, second = ledger.of(EntrySized)
+        assert (first.equity, first.marks, first.capital) == (10_000 * 10**8, (), 5000 * 10**8)
+        assert (second.equity, second.marks) == (7500 * 10**8, (("BTC/USDT", 5000),))
+        assert second.capital == 3750 * 10**8
+        assert fills(ledger)[-1] == (4, "ETH", "buy", 10000)
+        assert ledger.of(OrderFilled)[-1].quantity == 37_500
 
 
 # --- intervals that differ -------------------------------------------------------------------------------------------
@@ -297,7 +321,10 @@ def test_law_17_feeds_that_skip_or_not_give_the_same_log_over_several_tapes(
     terms = Terms(Decimal("0.0002"), Decimal("0.001"), Decimal(chance.choice(["0", "0.001"])))
     asked = portfolio(count, chance.choice(["700", "100000"]), terms)
     bots = tuple(
-        BotSetup(bot.bot, bot.source, bot.instrument, group_settings(*legs, when_flat=when_flat)) for bot in asked.bots
+        BotSetup(
+            bot.bot, bot.source, bot.instrument, group_settings(*legs, when_flat=when_flat, **chance.choice(SIZES))
+        )
+        for bot in asked.bots
     )
     asked = Portfolio(asked.markets, bots, asked.balances)
     game = portfolio_game(asked, tapes, sent)
