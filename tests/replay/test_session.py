@@ -170,7 +170,8 @@ def test_a_run_killed_with_nobody_else_on_its_database(home: Path, tmp_path: Pat
     process.stderr.close()
     ended = run_apart("verify", "--json")
     assert ended.code == 0, ended
-    assert {verdict["status"] for verdict in ended.json} <= {"interrupted"}
+    # On a quick machine the run may have ended before it was killed.
+    assert {verdict["status"] for verdict in ended.json} <= {"interrupted", "same"}
     assert run_apart("projections", "rebuild", "--diff").code == 0
     ended = run_apart(*stage.arguments("--keep", "--json"))
     assert ended.code == 0, ended
