@@ -84,11 +84,15 @@ class PostgresLedger:
         self._confirm()
 
     def _send(self) -> None:
-        """Hand what waits to the sequencer. Only one group is under way, so that none can overtake one that fails."""
+        """Hand what waits to the sequencer. Only one group is under way, so that none can overtake one that fails.
+
+        It is encoded while the group before it is written.
+        """
+        waiting = self._waiting
+        stored = [self._mapper.to_stored_event(record) for record in waiting]
         self._confirm()
-        if self._waiting:
-            stored = [self._mapper.to_stored_event(record) for record in self._waiting]
-            self._sent = Sent(self._waiting, stored, self._database.recorder.sequencer.submit(stored))
+        if waiting:
+            self._sent = Sent(waiting, stored, self._database.recorder.sequencer.submit(stored))
             self._waiting = []
 
     def _confirm(self) -> None:

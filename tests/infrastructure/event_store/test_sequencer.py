@@ -261,6 +261,12 @@ def test_taking_a_run_waits_for_the_append_that_is_under_way(database: Database,
     assert taken == [epoch + 1]
 
 
+def test_a_run_that_was_never_opened_takes_nothing(database: Database, run: int) -> None:
+    with pytest.raises(StoreError, match=f"not all of the runs .{run + 1}. have been opened"):
+        database.recorder.insert_events(stored(run + 1, record(1, 1)))
+    assert database.recorder.insert_events(stored(run, record(1, 1))) == [2]
+
+
 def test_everything_at_once_comes_back(database: Database, run: int) -> None:
     """Sizes beyond 16 bits, text beyond ASCII, every column with and without a value."""
     records: list[Record[Event]] = [
