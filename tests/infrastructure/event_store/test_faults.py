@@ -48,8 +48,7 @@ def test_a_server_that_is_killed_under_load(home: Path) -> None:
         run = begin(databases[0]).run
         told = kill(server, databases, run, kills=2)
         assert all_faults(databases[0], told) == []
-    assert "acknowledged" in said(told)
-    assert said(told) != {"acknowledged"}
+    assert "acknowledged" in said(told)  # whether a kill also met an append under way is chance
 
 
 def test_a_disk_that_is_full(home: Path) -> None:
