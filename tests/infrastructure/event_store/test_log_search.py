@@ -13,8 +13,8 @@ from infrastructure.event_store.database import Database
 from infrastructure.event_store.ledger import ENGINE_STREAM, PostgresLedger, RunOpening
 from infrastructure.event_store.log_search import last_decided, last_recorded
 from infrastructure.event_store.mapper import RecordMapper
+from infrastructure.event_store.reading import reading
 from infrastructure.event_store.runs import records_of
-from infrastructure.row_views import reading
 from tests.domain.test_laws import Play, plays
 from tests.infrastructure.event_store.rows import record
 
