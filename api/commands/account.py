@@ -5,13 +5,13 @@ from typing import Annotated, Any
 
 import typer
 
+from api.commands.options import JSON
 from api.terminal import console, exits, print_json
 from domain.errors import InputError
 
 app = typer.Typer(help="Accounts of the running server.", rich_markup_mode=None)
 
 NAME = Annotated[str, typer.Argument(help="The account's name.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")

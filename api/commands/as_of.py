@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.commands.options import JSON
 from api.terminal import console, exits, print_json
 from domain.errors import InputError
 
@@ -23,7 +24,7 @@ def as_of(
     ] = None,
     account: Annotated[str | None, typer.Option(help="Only this account.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="Of a view, how many rows at most.")] = _LIMIT,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JSON = False,
 ) -> None:
     """Show a view as it was known then; without one, money, positions and open orders."""
     from api import remote_views as views

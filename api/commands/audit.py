@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.commands.options import JSON
 from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, fail, print_json, progress
 from domain.errors import DamagedError, InputError, MissingError
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Sign the log, prove its events, find what was changed.", rich_markup_mode=None)
 
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 NOTE = Annotated[Path | None, typer.Option("--checkpoint", help="A checkpoint's file; the newest exported without it.")]
 
 

@@ -6,12 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from api.commands.options import BOT, JSON, PAIRS
 from api.terminal import exits, print_json
 
 app = typer.Typer(help="Bots of the running server.", rich_markup_mode=None)
-
-BOT = Annotated[str, typer.Argument(help="The bot's name.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")
@@ -104,9 +102,7 @@ def create_bot(
 @exits
 def set_bot(
     bot: BOT,
-    pairs: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="What changes; KEY= takes a key back.")
-    ] = None,
+    pairs: PAIRS = None,
     config: Annotated[Path | None, typer.Option(help="TOML with a [group] table, which then holds whole.")] = None,
     as_json: JSON = False,
 ) -> int:

@@ -5,11 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from api.commands.options import JSON
 from api.terminal import console, exits, print_json
 
 app = typer.Typer(help="Alerts as they came, and their verdicts.", rich_markup_mode=None)
-
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.commands.options import JSON, RUN
 from api.terminal import console, exits, print_json
 from domain.errors import MissingError
 
@@ -17,9 +18,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Read the log of kept runs, and follow the running server's.", rich_markup_mode=None)
 
-RUN = Annotated[int | None, typer.Option(help="The run's number; the newest without it.")]
 TAG = Annotated[str | None, typer.Option(help="Only events whose name begins so, such as account.order.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")

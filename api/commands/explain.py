@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.commands.options import JSON, RUN
 from api.terminal import exits, print_json
 
 if TYPE_CHECKING:
@@ -14,11 +15,9 @@ app = typer.Typer(
     help="Say why: from the alert through what was decided on it to what became of it.", rich_markup_mode=None
 )
 
-RUN = Annotated[int | None, typer.Option(help="The run's number; the newest without it.")]
 AS_OF = Annotated[str | None, typer.Option("--as-of", help="As it was known at a position of the log, or at a time.")]
 MOST = Annotated[int, typer.Option("--limit", min=1, max=5_000, help="How many decisions at most.")]
 ALL = Annotated[bool, typer.Option("--all", help="Show bookkeeping, streams and positions too.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _LIMIT = 300
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.commands.options import JSON
 from api.terminal import exits, print_json
 
 app = typer.Typer(help="Fills of the running server.", rich_markup_mode=None)
@@ -17,7 +18,7 @@ def list_fills(
     bot: Annotated[str | None, typer.Option(help="Only of this bot.")] = None,
     order: Annotated[int | None, typer.Option(min=1, help="Only of this order.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many fills at most.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JSON = False,
 ) -> None:
     """List fills, newest first."""
     from api.remote import Remote

@@ -5,12 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
+from api.commands.options import BOT, JSON
 from api.terminal import exits, print_json
 
 app = typer.Typer(help="Position groups and their legs.", rich_markup_mode=None)
-
-BOT = Annotated[str, typer.Argument(help="The bot's name.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")

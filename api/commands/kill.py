@@ -4,13 +4,13 @@ from typing import Annotated
 
 import typer
 
+from api.commands.options import JSON
 from api.terminal import exits
 from domain.errors import InputError
 
 BOT = Annotated[str | None, typer.Option(help="Only this bot.")]
 ACCOUNT = Annotated[str | None, typer.Option(help="Only this account.")]
 EVERYTHING = Annotated[bool, typer.Option("--all", help="Every account.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @exits

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
+from api.commands.options import JSON
 from api.terminal import console, exits, print_json
 from domain.errors import InputError
 
 FIRST_USER = "admin"
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @exits

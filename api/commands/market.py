@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from api.commands.options import JSON
 from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json, progress
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Market tapes: import, list, export.", rich_markup_mode=None)
 
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 DIGEST_SHOWN = 12
 DATE_CHARACTERS = 10
 SECOND = 1_000_000

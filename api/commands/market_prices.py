@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
+from api.commands.options import JSON
 from api.terminal import exits, print_json
 
 
 @exits
 def prices(
     account: Annotated[str | None, typer.Option(help="Only of this account.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JSON = False,
 ) -> None:
     """List the running server's instruments with their grids, fees and last prices."""
     from api.remote import Remote

@@ -6,15 +6,14 @@ from typing import Annotated, Any
 
 import typer
 
+from api.commands.options import ACCOUNT, JSON, PAIRS
 from api.terminal import exits, print_json
 
 app = typer.Typer(help="Losers that winners pay for.", rich_markup_mode=None)
 
-ACCOUNT = Annotated[str, typer.Argument(help="The account's name.")]
 BOT = Annotated[str, typer.Argument(help="The bot that the group is of.")]
 GROUP = Annotated[int, typer.Argument(min=1, help="The group's number, as offset show has it.")]
 LIMIT = Annotated[int, typer.Option(min=1, help="How many at most.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("show")
@@ -97,9 +96,7 @@ def list_offsets(
 @exits
 def set_offset(
     account: ACCOUNT,
-    pairs: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="What changes; KEY= takes a key back.")
-    ] = None,
+    pairs: PAIRS = None,
     config: Annotated[Path | None, typer.Option(help="TOML with an [offset] table, which then holds whole.")] = None,
     as_json: JSON = False,
 ) -> int:

@@ -4,12 +4,11 @@ from typing import Annotated
 
 import typer
 
+from api.commands.options import ACCOUNT, JSON
 from api.terminal import exits, print_json
 
 app = typer.Typer(help="Orders of the running server.", rich_markup_mode=None)
 
-ACCOUNT = Annotated[str, typer.Argument(help="The account's name.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _TYPES = {(False, False): "market", (True, False): "limit", (False, True): "stop", (True, True): "stop_limit"}
 
 

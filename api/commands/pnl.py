@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from api.commands.options import JSON
 from api.terminal import exits, print_json
 
 
@@ -15,7 +16,7 @@ def pnl(
     bot: Annotated[str | None, typer.Option(help="Only of this bot.")] = None,
     instrument: Annotated[str | None, typer.Option(help="Only of this instrument.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many sums at most.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JSON = False,
 ) -> None:
     """Sum profit and loss; realized is before fees."""
     from api.remote import Remote

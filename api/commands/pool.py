@@ -5,12 +5,10 @@ from typing import Annotated
 
 import typer
 
+from api.commands.options import ACCOUNT, JSON, PAIRS
 from api.terminal import console, exits, print_json
 
 app = typer.Typer(help="How many groups may be open, and which are.", rich_markup_mode=None)
-
-ACCOUNT = Annotated[str, typer.Argument(help="The account's name.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("show")
@@ -47,9 +45,7 @@ def show_pool(
 @exits
 def set_pool(
     account: ACCOUNT,
-    pairs: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="What changes; KEY= takes a key back.")
-    ] = None,
+    pairs: PAIRS = None,
     config: Annotated[Path | None, typer.Option(help="TOML with a [pool] table, which then holds whole.")] = None,
     as_json: JSON = False,
 ) -> int:

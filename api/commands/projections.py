@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from api.commands.options import JSON
 from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json, printable
 from domain.errors import InputError
 
@@ -28,7 +29,7 @@ def rebuild(
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these projections; all unless told.")
     ] = None,
     diff: Annotated[bool, typer.Option("--diff", help="Write nothing; say what would change, exit 1 if any.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JSON = False,
 ) -> int:
     """Fold the whole log again and put the new rows in the place of the old ones."""
     from infrastructure import row_rebuild
@@ -87,7 +88,7 @@ def _show_differences(found: "Sequence[Difference]", *, as_json: bool) -> int:
 @exits
 def history(
     anew: Annotated[bool, typer.Option("--anew", help="Forget the history first, and fold all of it again.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JSON = False,
 ) -> None:
     """Seal the log and keep the history of the rows up to there, so that any moment is read at once."""
     from infrastructure.database import open_database

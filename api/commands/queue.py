@@ -4,15 +4,14 @@ from typing import Annotated
 
 import typer
 
+from api.commands.options import ACCOUNT, JSON
 from api.terminal import exits, print_json
 from domain.errors import InputError
 
 app = typer.Typer(help="Signals that wait for a slot.", rich_markup_mode=None)
 
-ACCOUNT = Annotated[str, typer.Argument(help="The account's name.")]
 BOT = Annotated[str, typer.Argument(help="The bot that the signal is for.")]
 SIGNAL = Annotated[str, typer.Argument(help="The signal as queue list names it: SOURCE/NUMBER.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list")

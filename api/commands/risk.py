@@ -5,13 +5,12 @@ from typing import Annotated
 
 import typer
 
+from api.commands.options import ACCOUNT, JSON
 from api.terminal import console, exits, print_json
 
 app = typer.Typer(help="Limits and halts.", rich_markup_mode=None)
 
-ACCOUNT = Annotated[str, typer.Argument(help="The account's name.")]
 BOT = Annotated[str | None, typer.Option(help="Only this bot of the account.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("show")

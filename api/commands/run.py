@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from api.commands.options import JSON
 from api.terminal import exits, print_json
 
 app = typer.Typer(help="Histories that are kept.", rich_markup_mode=None)
@@ -13,7 +14,7 @@ app = typer.Typer(help="Histories that are kept.", rich_markup_mode=None)
 @exits
 def list_runs(
     limit: Annotated[int, typer.Option(min=1, help="How many runs at most.")] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JSON = False,
 ) -> None:
     """List the runs, newest first: backtests that were kept, and paper trading, which goes on."""
     from api.remote import Remote

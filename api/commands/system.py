@@ -1,14 +1,12 @@
 """`truetape migrate` and `truetape doctor`: the installation itself."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
+from api.commands.options import JSON
 from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json, printable
 from domain.errors import InputError, MissingError, StoreError, TruetapeError
 
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 FREE_MIN = 1 << 30
 """Bytes that should be free where the data lives."""
 

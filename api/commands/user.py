@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from api.commands.options import JSON
 from api.terminal import exits, print_json
 from domain.errors import InputError
 
@@ -14,7 +15,6 @@ app = typer.Typer(help="Who may log in, and as what.", rich_markup_mode=None)
 
 NAME = Annotated[str, typer.Argument(help="The user's name.")]
 ROLE_HELP = "viewer, auditor, trader or admin."
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 VARIABLE = "TRUETAPE_NEW_PASSWORD"
 
 

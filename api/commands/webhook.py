@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from api.commands.options import BOT, JSON
 from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json
 from domain.errors import InputError
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Webhooks of the running server.", rich_markup_mode=None)
 
-BOT = Annotated[str, typer.Argument(help="The bot's name.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PATH = "/webhooks/tradingview/"
 VERDICT_SECONDS = 10.0
 
