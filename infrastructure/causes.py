@@ -13,7 +13,7 @@ from domain.position_group.events import GroupOpened
 from domain.values import LARGEST
 from infrastructure.event_store import codec
 from infrastructure.event_store.database import Database
-from infrastructure.row_views import reading
+from infrastructure.event_store.reading import reading
 
 WINDOW = 1_000
 WINDOW_MAX = 64_000

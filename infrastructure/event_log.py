@@ -11,8 +11,8 @@ from domain.message import Event, Record
 from infrastructure.event_store import codec
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.readable import Reader
+from infrastructure.event_store.reading import reading
 from infrastructure.row_queries import StoredRows
-from infrastructure.row_views import reading
 from projections.instruments import InstrumentRow, instrument_of
 from projections.portfolio import PORTFOLIO
 

@@ -20,6 +20,7 @@ from domain.portfolio_risk import commands as portfolio_risk
 from domain.signal.commands import DeliverAlert, MapSource, OpenSource
 from domain.values import InstrumentId, Time
 from infrastructure.event_store.database import Database
+from infrastructure.event_store.reading import select
 
 Kind = Literal["command", "alert", "candle", "trade"]
 CHANNEL = "inbox"
@@ -185,14 +186,7 @@ class Inbox:
         return [pushed for pushed in found if isinstance(pushed, MarketCandle | MarketTrade)]
 
     def _read(self, statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
-        try:
-            with (
-                self._database.datastore.get_connection() as connection,
-                connection.cursor(row_factory=tuple_row, binary=True) as cursor,
-            ):
-                return cursor.execute(statement.encode(), parameters).fetchall()
-        except PersistenceError as error:
-            raise StoreError(f"the inbox cannot be read: {error}") from error
+        return select(self._database, statement, parameters, "the inbox")
 
 
 def write_outcomes(connection: Connection[Any], outcomes: Sequence[Outcome]) -> None:

@@ -8,8 +8,8 @@ from psycopg import Cursor
 
 from domain.values import Price, Time
 from infrastructure.event_store.database import Database
+from infrastructure.event_store.reading import reading
 from infrastructure.inbox import MarketCandle, MarketTrade, decode_content
-from infrastructure.row_views import reading
 
 Origin = Literal["candle", "trade"]
 

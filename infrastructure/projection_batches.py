@@ -1,13 +1,14 @@
 """Batches of records folded into the rows of several projections at once, and the positions that these have reached."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import psycopg
-from eventsourcing.persistence import IntegrityError, Tracking
+from eventsourcing.persistence import IntegrityError, PersistenceError, Tracking
 from eventsourcing.postgres import PostgresTrackingRecorder
 from msgspec import Struct
-from psycopg.rows import TupleRow
+from psycopg.rows import TupleRow, tuple_row
 
 from domain.errors import StoreError
 from domain.message import Event
@@ -266,3 +267,19 @@ def flush(folding: Iterable[Folding], batch: Batch, last: int) -> None:
             where = f"position {first} of run {batch.runs[0]}" if first == last else f"positions {first} to {last}"
             message = f"projection {each.projection.name} stopped at {where}: {error}"
             raise ProjectionStoppedError(each.projection.name, message, len(batch.runs)) from error
+
+
+@contextmanager
+def session(
+    database: Database, projections: Sequence[Projection]
+) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Cursor[TupleRow]]]:
+    """A connection and a cursor; raises StoreError, which names the projections, where the database fails."""
+    try:
+        with (
+            database.datastore.get_connection() as connection,
+            connection.cursor(row_factory=tuple_row, binary=True) as cursor,
+        ):
+            yield connection, cursor
+    except PersistenceError as error:
+        names = ", ".join(each.name for each in projections)
+        raise StoreError(f"the rows of projection {names} cannot be brought up to date: {error}") from error

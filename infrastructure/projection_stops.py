@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import psycopg
 from eventsourcing.persistence import PersistenceError
 from msgspec import Struct
-from psycopg.rows import TupleRow, tuple_row
+from psycopg.rows import TupleRow
 
 from domain.errors import StoreError
 from infrastructure.event_store.database import Database
+from infrastructure.event_store.reading import select
 from projections.rows import Projection
 
 Cursor = psycopg.Cursor[TupleRow]
@@ -44,15 +45,8 @@ class ProjectionStoppedError(StoreError):
 
 def find_stops(database: Database) -> list[Stop]:
     """Every projection that has stopped, by name; raises StoreError."""
-    try:
-        with (
-            database.datastore.get_connection() as connection,
-            connection.cursor(row_factory=tuple_row) as cursor,
-        ):
-            cursor.execute("SELECT projection, schema_version, position, reason FROM projection_stops ORDER BY 1")
-            return [Stop(*row) for row in cursor]
-    except PersistenceError as error:
-        raise StoreError(f"the stopped projections cannot be read: {error}") from error
+    statement = "SELECT projection, schema_version, position, reason FROM projection_stops ORDER BY 1"
+    return [Stop(*row) for row in select(database, statement, what="the stopped projections")]
 
 
 def stopped_names(cursor: Cursor) -> set[str]:

@@ -29,6 +29,7 @@ from infrastructure.projection_batches import (
     read_batch,
     read_marks,
     read_tracked,
+    session,
 )
 from infrastructure.projection_stops import (
     ProjectionStoppedError,
@@ -38,7 +39,7 @@ from infrastructure.projection_stops import (
     note_stop,
     stopped_names,
 )
-from infrastructure.row_rebuild import fold_anew, session
+from infrastructure.row_rebuild import fold_anew
 from infrastructure.row_tables import KEPT_ROWS, SCHEMA, table_of
 from projections import PROJECTIONS
 from projections.rows import Projection, Row

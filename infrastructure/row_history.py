@@ -6,21 +6,18 @@ that do this take turns. The history of a changed fold is begun anew: versions o
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import islice, takewhile
-from typing import Any
 
 import psycopg
-from eventsourcing.persistence import PersistenceError
 from msgspec import structs
-from psycopg.rows import TupleRow, tuple_row
+from psycopg.rows import TupleRow
 
 from domain.errors import StoreError
 from domain.message import Event, Record
 from domain.values import LARGEST
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.segments import Segment, read_segments, segment_at
-from infrastructure.projection_batches import advance, is_old, lock, read_positions, read_tracked
+from infrastructure.projection_batches import advance, is_old, lock, read_positions, read_tracked, session
 from infrastructure.projection_stops import ProjectionStoppedError, forget_stops, note_stop
 from infrastructure.row_tables import KEPT_ROWS
 from infrastructure.row_versions import VersionedRows, versions_of
@@ -54,7 +51,7 @@ def keep_history(
         except ProjectionStoppedError as error:
             stopped.append(error)
             (at,) = (each for each in going if each.name == error.projection)
-            with _session(database, [at]) as (_, cursor):
+            with session(database, [at]) as (_, cursor):
                 boundary = max(read_positions(cursor).get(at.name, {}).values(), default=0)
             note_stop(database, at, boundary, str(error))
             going.remove(at)
@@ -68,7 +65,7 @@ def keep_history(
 def begin_anew(database: Database, projections: Sequence[Projection] = PROJECTIONS) -> None:
     """Forget the history; what is read meanwhile is folded from the log."""
     for projection in map(_historian, projections):
-        with _session(database, [projection]) as (connection, cursor), connection.transaction():
+        with session(database, [projection]) as (connection, cursor), connection.transaction():
             lock(cursor, [projection])
             _clear(cursor, projection)
 
@@ -85,7 +82,7 @@ def _historian(projection: Projection) -> Projection:
 
 
 def _fold_on(database: Database, projections: Sequence[Projection], most: int, batch: int, kept_rows: int) -> int:
-    with _session(database, projections) as (connection, cursor):
+    with session(database, projections) as (connection, cursor):
         histories = {each.name: _History(cursor, each, kept_rows) for each in projections}
         for _ in range(most):
             with connection.transaction():
@@ -200,18 +197,3 @@ def _reached(cursor: Cursor, projections: Sequence[Projection]) -> dict[str, int
     """How far the history of this program's schema goes, by name."""
     tracked = read_tracked(cursor, projections)
     return {each.name: tracked[each.name].get(each.schema_version, 0) for each in projections}
-
-
-@contextmanager
-def _session(
-    database: Database, projections: Sequence[Projection]
-) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Cursor[TupleRow]]]:
-    try:
-        with (
-            database.datastore.get_connection() as connection,
-            connection.cursor(row_factory=tuple_row, binary=True) as cursor,
-        ):
-            yield connection, cursor
-    except PersistenceError as error:
-        names = ", ".join(each.name for each in projections)
-        raise StoreError(f"{names} cannot be kept: {error}") from error

@@ -1,13 +1,11 @@
 """Rows made again from the log: folded beside those that are read meanwhile, and put in their place or held against them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, Literal
 
 import psycopg
-from eventsourcing.persistence import PersistenceError
 from msgspec import Struct
-from psycopg.rows import TupleRow, tuple_row
+from psycopg.rows import TupleRow
 
 from domain.errors import StoreError
 from domain.values import LARGEST
@@ -26,6 +24,7 @@ from infrastructure.projection_batches import (
     read_batch,
     read_tracked,
     sealed_batches,
+    session,
     tracked_name,
 )
 from infrastructure.projection_stops import ProjectionStoppedError, forget_stops
@@ -200,19 +199,3 @@ def _compare(cursor: Cursor, table: Table) -> Iterator[Difference]:
             if kind == "changed" and before != after
         }
         yield Difference(table.name, known[0], tuple(known[1 : table.key_width]), kind, fields)
-
-
-@contextmanager
-def session(
-    database: Database, projections: Sequence[Projection]
-) -> Iterator[tuple[psycopg.Connection[Any], psycopg.Cursor[TupleRow]]]:
-    """A connection and a cursor; raises StoreError, which names the projections, where the database fails."""
-    try:
-        with (
-            database.datastore.get_connection() as connection,
-            connection.cursor(row_factory=tuple_row, binary=True) as cursor,
-        ):
-            yield connection, cursor
-    except PersistenceError as error:
-        names = ", ".join(each.name for each in projections)
-        raise StoreError(f"the rows of projection {names} cannot be brought up to date: {error}") from error

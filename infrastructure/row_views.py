@@ -12,15 +12,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from eventsourcing.persistence import PersistenceError
 from msgspec import Struct
 from psycopg import Cursor
-from psycopg.rows import TupleRow, tuple_row
+from psycopg.rows import TupleRow
 
-from domain.errors import InputError, StoreError
+from domain.errors import InputError
 from domain.values import LARGEST, Time
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.log_search import last_decided
+from infrastructure.event_store.reading import reading
 from infrastructure.event_store.runs import Run, find_run
 from infrastructure.row_past import PROJECTION_OF, Past, PastRows
 from infrastructure.row_queries import FoldedRows, RowSource, StoredRows
@@ -152,19 +152,6 @@ def log_end(database: Database) -> int:
     with reading(database) as cursor:
         (head,) = cursor.execute(_HEAD).fetchone() or (0,)
     return int(head)
-
-
-@contextmanager
-def reading(database: Database) -> Iterator[Cursor[TupleRow]]:
-    """A cursor to read with; the database's troubles become StoreErrors."""
-    try:
-        with (
-            database.datastore.get_connection() as connection,
-            connection.cursor(row_factory=tuple_row, binary=True) as cursor,
-        ):
-            yield cursor
-    except PersistenceError as error:
-        raise StoreError(f"the database cannot be read: {error}") from error
 
 
 @contextmanager

@@ -8,8 +8,9 @@ from domain.errors import InputError
 from domain.values import LARGEST, Time
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.log_search import last_recorded
+from infrastructure.event_store.reading import reading
 from infrastructure.event_store.runs import Run, list_runs
-from infrastructure.row_views import AsOf, reading
+from infrastructure.row_views import AsOf
 
 _SPANS = """
 SELECT run, first.position, last.position + last.events - 1 FROM runs

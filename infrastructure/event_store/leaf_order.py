@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 from itertools import islice, takewhile
 
-from eventsourcing.persistence import PersistenceError
-from psycopg.rows import tuple_row
-
 from domain.errors import StoreError
 from domain.values import LARGEST
 from infrastructure.event_store.database import Database
+from infrastructure.event_store.reading import select
 from infrastructure.event_store.runs import BATCH, KeptRecord, records_of
 
 _COUNTS = """
@@ -44,9 +42,5 @@ def _counts(database: Database, spans: dict[int, int]) -> dict[int, int]:
     """How many records begin in each span, by its end."""
     if not spans:
         return {}
-    try:
-        with database.datastore.get_connection() as connection, connection.cursor(row_factory=tuple_row) as cursor:
-            counts = cursor.execute(_COUNTS, [list(spans), list(spans.values())]).fetchall()
-    except PersistenceError as error:
-        raise StoreError(f"the log cannot be read: {error}") from error
+    counts = select(database, _COUNTS, [list(spans), list(spans.values())])
     return {behind: count for behind, (count,) in zip(spans.values(), counts, strict=True)}

@@ -4,14 +4,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from eventsourcing.persistence import PersistenceError
 from msgspec import Struct
-from psycopg.rows import tuple_row
 
-from domain.errors import MissingError, StoreError
+from domain.errors import MissingError
 from domain.message import Event, Record
 from infrastructure.event_store import codec
 from infrastructure.event_store.database import Database
+from infrastructure.event_store.reading import select
 
 BATCH = 2000
 
@@ -71,13 +70,13 @@ class KeptRecord(Struct, frozen=True):
 
 def list_runs(database: Database) -> list[Run]:
     """All runs, oldest first."""
-    return [_run(row) for row in _rows(database, _RUNS + "ORDER BY run", [])]
+    return [_run(row) for row in select(database, _RUNS + "ORDER BY run", [])]
 
 
 def find_run(database: Database, number: int | None = None) -> Run:
     """One run, the newest unless told; raises MissingError."""
     clause = "ORDER BY run DESC LIMIT 1" if number is None else "WHERE run = %s"
-    rows = _rows(database, _RUNS + clause, [] if number is None else [number])
+    rows = select(database, _RUNS + clause, [] if number is None else [number])
     if not rows:
         raise MissingError("no run is kept" if number is None else f"run {number} is not kept")
     return _run(rows[0])
@@ -85,7 +84,7 @@ def find_run(database: Database, number: int | None = None) -> Run:
 
 def records_of(database: Database, run: int, after: int = 0, batch: int = BATCH) -> Iterator[KeptRecord]:
     """A run's records in order, from those whose position is above `after`; read `batch` at a time."""
-    while rows := _rows(database, _RECORDS, [run, after, batch]):
+    while rows := select(database, _RECORDS, [run, after, batch]):
         for row in rows:
             yield KeptRecord(run, *row)
         after = rows[-1][0]
@@ -93,21 +92,10 @@ def records_of(database: Database, run: int, after: int = 0, batch: int = BATCH)
 
 def run_at(database: Database, position: int) -> int:
     """The run that the record at or before a position belongs to; raises MissingError where there is none."""
-    rows = _rows(database, _RUN_AT, [position])
+    rows = select(database, _RUN_AT, [position])
     if not rows:
         raise MissingError(f"there is no event at position {position}")
     return int(rows[0][0])
-
-
-def _rows(database: Database, statement: str, parameters: list[int]) -> list[tuple[Any, ...]]:
-    try:
-        with (
-            database.datastore.get_connection() as connection,
-            connection.cursor(row_factory=tuple_row, binary=True) as cursor,
-        ):
-            return cursor.execute(statement.encode(), parameters).fetchall()
-    except PersistenceError as error:
-        raise StoreError(f"the log cannot be read: {error}") from error
 
 
 def _run(row: tuple[Any, ...]) -> Run:

@@ -20,11 +20,13 @@ from domain.message import Event, Record
 from infrastructure.event_store import codec
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.merkle import root_of
+from infrastructure.event_store.reading import select
 
 SEGMENT_RECORDS = 4096
 FETCHED = 4
 """Segments that one question asks for."""
 _NO_DIGEST = bytes(32)
+_WHAT = "the segments"
 
 _LAST = "SELECT segment, first_position + events, digest FROM segments ORDER BY segment DESC LIMIT 1"
 _NEXT = "SELECT position, run, events, state FROM records WHERE position >= %s ORDER BY position LIMIT %s"
@@ -146,7 +148,7 @@ def read_segments(database: Database, first: int = 0, run: int | None = None) ->
     statement = _READ + (_OF_RUN if run is not None else "") + " ORDER BY segment LIMIT %s"
     while True:
         parameters = [first, FETCHED] if run is None else [first, run, FETCHED]
-        rows = _rows(database, statement, parameters)
+        rows = select(database, statement, parameters, _WHAT)
         for row in rows:
             yield _segment(row)
         if len(rows) < FETCHED:
@@ -156,13 +158,13 @@ def read_segments(database: Database, first: int = 0, run: int | None = None) ->
 
 def segment_at(database: Database, position: int) -> int:
     """The number of the segment that a position is in, or of the last one before it; 0 while none is sealed."""
-    rows = _rows(database, _HOLDING, [position])
+    rows = select(database, _HOLDING, [position], _WHAT)
     return int(rows[0][0]) if rows else 0
 
 
 def segment_roots(database: Database) -> list[bytes]:
     """The root of every segment, in order: nodes of the log's RFC 6962 tree, each over 4096 leaves."""
-    return [root for (root,) in _rows(database, _ROOTS, [])]
+    return [root for (root,) in select(database, _ROOTS, what=_WHAT)]
 
 
 def _sealed(number: int, position: int, previous: bytes, rows: Sequence[tuple[Any, ...]]) -> Segment:
@@ -201,14 +203,3 @@ def _packed(numbers: Sequence[int]) -> bytes:
 
 def _numbers(packed: bytes) -> Sequence[int]:
     return struct.unpack(f">{len(packed) // 4}I", packed)
-
-
-def _rows(database: Database, statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
-    try:
-        with (
-            database.datastore.get_connection() as connection,
-            connection.cursor(row_factory=tuple_row, binary=True) as cursor,
-        ):
-            return cursor.execute(statement.encode(), parameters).fetchall()
-    except PersistenceError as error:
-        raise StoreError(f"the segments cannot be read: {error}") from error

@@ -8,12 +8,12 @@ from typing import Any
 
 from eventsourcing.persistence import PersistenceError
 from msgspec import Struct
-from psycopg.rows import tuple_row
 
 from domain.errors import StoreError
 from domain.snapshot import Snapshot
 from domain.values import LARGEST
 from infrastructure.event_store.database import Database
+from infrastructure.event_store.reading import select
 from infrastructure.event_store.snapshot_codec import decode, encode, schema
 
 _log = logging.getLogger(__name__)
@@ -81,11 +81,5 @@ def _digest_of(run: int, position: int, version: str, state: bytes) -> bytes:
 
 
 def _row(database: Database, parameters: list[Any]) -> tuple[Any, ...] | None:
-    try:
-        with (
-            database.datastore.get_connection() as connection,
-            connection.cursor(row_factory=tuple_row, binary=True) as cursor,
-        ):
-            return cursor.execute(_NEWEST, parameters).fetchone()
-    except PersistenceError as error:
-        raise StoreError(f"the snapshots cannot be read: {error}") from error
+    rows = select(database, _NEWEST, parameters, "the snapshots")
+    return rows[0] if rows else None

@@ -10,6 +10,7 @@ from msgspec import Struct
 from domain.errors import DamagedError, MissingError, StoreError
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.merkle import Frontier
+from infrastructure.event_store.reading import select
 from infrastructure.event_store.runs import find_run
 from infrastructure.proof.checkpoint import (
     START,
@@ -27,7 +28,7 @@ from infrastructure.proof.checkpoint_folder import (
     note_name,
     run_name,
 )
-from infrastructure.proof.log_leaves import BLOCK, LeafRow, pages, select
+from infrastructure.proof.log_leaves import BLOCK, LeafRow, pages
 from infrastructure.proof.signed_note import SigningKey, load_signing_key
 from infrastructure.settings import Settings
 

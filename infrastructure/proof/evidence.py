@@ -8,10 +8,11 @@ from domain.errors import DamagedError, InputError, MissingError
 from infrastructure.event_store.codec import leaf_of
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.merkle import consistency_proof, inclusion_proof, proves_consistency, proves_inclusion
+from infrastructure.event_store.reading import select
 from infrastructure.event_store.runs import find_run
 from infrastructure.proof.checkpoint import Checkpoint
 from infrastructure.proof.checkpoints import Checkpoints, Made
-from infrastructure.proof.log_leaves import LogLeaves, Place, find_place, select
+from infrastructure.proof.log_leaves import LogLeaves, Place, find_place
 
 FORMAT = "truetape-evidence-1"
 _DIGITS_MAX = 19

@@ -11,6 +11,7 @@ from domain.errors import MissingError
 from infrastructure.event_store import codec
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.merkle import Frontier
+from infrastructure.event_store.reading import select
 from infrastructure.event_store.runs import Run, find_run
 from infrastructure.proof.checkpoint import (
     START,
@@ -21,7 +22,7 @@ from infrastructure.proof.checkpoint import (
     opened_as,
     run_mark,
 )
-from infrastructure.proof.log_leaves import BLOCK, select
+from infrastructure.proof.log_leaves import BLOCK
 from infrastructure.proof.segment_check import SegmentCheck
 
 ENTRY = 40

@@ -2,15 +2,13 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
-from eventsourcing.persistence import PersistenceError
 from msgspec import Struct
-from psycopg.rows import tuple_row
 
 from domain.errors import MissingError, StoreError
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.merkle import Frontier, root_of
+from infrastructure.event_store.reading import select
 from infrastructure.event_store.segments import segment_roots
 
 BLOCK_LEVEL = 12
@@ -128,14 +126,3 @@ def position_of(database: Database, index: int) -> int:
     base, start = (select(database, _SEALED_AT, [index]) or [(0, 1)])[0]
     found = select(database, _SKIP, [start, index - base])
     return int(found[0][0]) if found else 0
-
-
-def select(database: Database, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    try:
-        with (
-            database.datastore.get_connection() as connection,
-            connection.cursor(row_factory=tuple_row, binary=True) as cursor,
-        ):
-            return cursor.execute(statement.encode(), list(parameters)).fetchall()
-    except PersistenceError as error:
-        raise StoreError(f"the log cannot be read: {error}") from error
