@@ -1,0 +1,49 @@
+"""What an indicator was some candles ago."""
+
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from domain.indicators.indicator import Arrays, Indicator, Integers, whole_number
+
+
+class Lag(Indicator, frozen=True):
+    """The values of another indicator `n` candles ago."""
+
+    of: Indicator
+    n: int = 1
+
+    def __post_init__(self) -> None:
+        whole_number(self, "n", self.n)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:  # type: ignore[override]  # what it shows depends on what it lags
+        return self.of.outputs
+
+    @property
+    def integral(self) -> frozenset[str]:  # type: ignore[override]
+        return self.of.integral
+
+    @property
+    def recursive(self) -> bool:  # type: ignore[override]
+        return self.of.recursive
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        return self.of.inputs
+
+    @property
+    def first(self) -> int:
+        return self.of.first + self.n
+
+    def recurrence(self, rows: Iterator[Any]) -> Iterator[Any]:
+        results = self.of.recurrence(rows)
+        held = deque(islice(results, self.n))
+        for value in results:
+            held.append(value)
+            yield held.popleft()
+
+    def sweep(self, *arrays: Integers) -> Arrays | None:
+        found = self.of.sweep(*arrays)
+        return None if found is None else tuple(values[: -self.n] for values in found)
