@@ -30,6 +30,7 @@ from infrastructure.event_store.codec import decode_block
 from infrastructure.event_store.ledger import GROUP_SIZE
 from infrastructure.market_data.columns_file import integers
 from infrastructure.market_data.tape import Tape
+from infrastructure.venues.lane import Pace
 from projections import PROJECTIONS
 from projections.rows import MemoryRows, Projection, fold_records
 from replay import result
@@ -41,10 +42,10 @@ UNIT_LOOPS = 1_000_000
 NS = 1e-9
 
 
-def played(game: Game, *, every: bool = False) -> str:
+def played(game: Game, *, pace: Pace = "skip") -> str:
     """A whole run into a spool; its digest."""
     with Spool() as spool:
-        play(game, spool, every=every)
+        play(game, spool, pace=pace)
         spool.flush()
         return spool.digest.hexdigest()
 
@@ -54,14 +55,14 @@ def idle(tape: Tape, repeats: int) -> None:
     nothing, resting = workloads.game(None, tape), workloads.game(RESTING, tape)
     short = workloads.first(tape, len(tape) // 10)
     nothing_short, resting_short = workloads.game(None, short), workloads.game(RESTING, short)
-    assert played(nothing_short, every=True) == played(nothing_short), "each candle through the core, another log"
+    assert played(nothing_short, pace="every") == played(nothing_short), "each candle through the core, another log"
     lows, highs = tape.lows, tape.highs
     spent = in_turns(
         {
             "none": lambda: played(nothing),
             "resting": lambda: played(resting),
-            "every": lambda: played(nothing_short, every=True),
-            "every, resting": lambda: played(resting_short, every=True),
+            "every": lambda: played(nothing_short, pace="every"),
+            "every, resting": lambda: played(resting_short, pace="every"),
             "python": lambda: _python_scan(lows, highs),
             "numpy": lambda: _numpy_scan(lows, highs),
         },

@@ -8,6 +8,7 @@ from domain.message import Event
 from domain.portfolio_risk import events as portfolio_risk
 from domain.position_group import events as position_group
 from domain.signal import events as signal
+from domain.strategy import events as strategy
 
 
 def _events_of(module: object) -> list[type[Event]]:
@@ -20,7 +21,7 @@ def _events_of(module: object) -> list[type[Event]]:
 
 EVENTS: tuple[type[Event], ...] = tuple(
     event
-    for module in (account, bot, engine, execution_pool, portfolio_risk, position_group, signal)
+    for module in (account, bot, engine, execution_pool, portfolio_risk, position_group, signal, strategy)
     for event in _events_of(module)
 )
 

@@ -1,35 +1,47 @@
 """All deciders, and the tables by which commands and events find theirs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from domain.account.decider import DECIDER as ACCOUNT
 from domain.bot.decider import DECIDER as BOT
-from domain.decider import Decider, Fold
+from domain.decider import Decider, Fold, Rule, TimedRule
 from domain.execution_pool.decider import DECIDER as EXECUTION_POOL
 from domain.message import Command, Event
 from domain.policies.deadlines import DEADLINES
 from domain.portfolio_risk.decider import DECIDER as PORTFOLIO_RISK
 from domain.position_group.decider import DECIDER as POSITION_GROUP
 from domain.signal.decider import DECIDER as SIGNAL
+from domain.strategy.decider import DECIDER as STRATEGY
+from domain.strategy.events import StrategyActed
 
-DECIDERS = (ACCOUNT, BOT, EXECUTION_POOL, PORTFOLIO_RISK, POSITION_GROUP, SIGNAL)
+DECIDERS = (ACCOUNT, BOT, EXECUTION_POOL, PORTFOLIO_RISK, POSITION_GROUP, SIGNAL, STRATEGY)
 
 BY_KIND: Mapping[str, Decider] = {decider.kind: decider for decider in DECIDERS}
 
-ROUTES: Mapping[type[Command], Decider] = {
-    command: decider for decider in DECIDERS for command in (*decider.rules, *decider.timed)
-}
+Route = tuple[Decider, str, Callable[[Any], object], Rule | None, TimedRule | None, bool]
+"""(decider, its kind, its key, the rule or the timed rule, whether the command can bring the aggregate into being)"""
+
+ROUTES: Mapping[type[Command], Route] = {
+    command: (
+        decider, decider.kind, decider.key, decider.rules.get(command), decider.timed.get(command),
+        command in decider.opens,
+    )
+    for decider in DECIDERS
+    for command in (*decider.rules, *decider.timed)
+}  # fmt: skip
+"""Where a command goes, in one look."""
 
 OWNERS: Mapping[type[Event], Decider] = {event: decider for decider in DECIDERS for event in decider.folds}
 
 NOTHING, PRICES, ALL = 0, 1, 2
-"""What a restored event may change beside its state: nothing, the prices that a group waits for, anything."""
+"""What an event may change beside its state: nothing, the prices that its aggregate waits for, anything."""
 
 
 def _follows(decider: Decider, event: type[Event]) -> int:
     if decider.settles is None or event in decider.settles or event in DEADLINES:
         return ALL
-    return PRICES if decider is POSITION_GROUP else NOTHING
+    return PRICES if decider is POSITION_GROUP or event is StrategyActed else NOTHING
 
 
 PAST: Mapping[type[Event], tuple[Fold, int]] = {

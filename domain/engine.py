@@ -5,23 +5,20 @@ input always gives the same records, however its moments are grouped.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any, Self
 
 from msgspec import Struct
 
-from domain.account import events as account_events
 from domain.account.commands import ValueAccount
-from domain.account.state import AccountState
-from domain.decider import Deadline, Decider, Now, Policy
+from domain.decider import Deadline, Decider, Now
 from domain.deciders import ALL, BY_KIND, DECIDERS, NOTHING, OWNERS, PAST, ROUTES
+from domain.effects import AFTER
 from domain.message import Command, Event, EventId, Record
-from domain.policies import POLICIES
 from domain.policies.deadlines import DEADLINES
 from domain.portfolio_risk.decider import DECIDER as PORTFOLIO_RISK
 from domain.ports import (
     FOREVER,
-    CancelOrder,
     ClockStarted,
     DeadlineReached,
     Effect,
@@ -31,10 +28,9 @@ from domain.ports import (
     Ledger,
     Mark,
     Moment,
-    QueryOrder,
-    SubmitOrder,
     TapeEnded,
     Venue,
+    Wake,
 )
 from domain.position_group.commands import LookAtPrice
 from domain.position_group.decider import DECIDER as POSITION_GROUP
@@ -42,45 +38,12 @@ from domain.position_group.protection import watch_of
 from domain.position_group.state import GroupState
 from domain.signal.commands import DeliverAlert, ReceiveAlert
 from domain.snapshot import OpenStream, Snapshot, copy_of
+from domain.strategy.commands import Consider
+from domain.strategy.decider import DECIDER as STRATEGY
+from domain.strategy.decider import StrategyState
+from domain.strategy.decider import watch_of as strategy_watch
 from domain.values import DAY, InstrumentId, Price, Time
-from domain.wakes import Key, Rounds, Timers, Watches
-
-
-def _submit(state: AccountState, event: account_events.RiskPassed, verdict: EventId) -> Effect:
-    order = state.orders[event.order]
-    return SubmitOrder(
-        event.account, order.id, order.instrument, order.side, order.type, order.quantity, order.limit, order.stop,
-        order.reduce_only, verdict, order.bracket,
-    )  # fmt: skip
-
-
-def _cancel(state: AccountState, event: account_events.CancelRequested, _id: EventId) -> Effect:
-    return CancelOrder(event.account, event.order, state.orders[event.order].instrument)
-
-
-def _query(
-    state: AccountState,
-    event: account_events.OrderUnknown | account_events.FillsMissing | account_events.CancelRejected,
-    _id: EventId,
-) -> Effect:
-    return QueryOrder(event.account, event.order, state.orders[event.order].instrument)
-
-
-EFFECTS: Mapping[type[Event], Callable[[Any, Any, EventId], Effect]] = {
-    account_events.RiskPassed: _submit,
-    account_events.CancelRequested: _cancel,
-    account_events.OrderUnknown: _query,
-    account_events.FillsMissing: _query,
-    account_events.CancelRejected: _query,
-}
-
-REACTIONS: Mapping[
-    type[Event], tuple[Callable[[Any, Any, EventId], Effect] | None, tuple[Policy, ...], Deadline | None]
-] = {
-    event: (EFFECTS.get(event), POLICIES.get(event, ()), DEADLINES.get(event))
-    for event in EFFECTS.keys() | POLICIES.keys() | DEADLINES.keys()
-}
-"""What follows an event, in one look; most have nothing."""
+from domain.wakes import Key, Rounds, Timers, Watch, Watches
 
 
 class Stream(Struct):
@@ -111,6 +74,7 @@ class Core:
         self._asked: list[Key] = []
         self._clock = Time(0)
         self._looks: list[Command] = []
+        self._latest_now = Now(Time(-1), self.marks, self._groups, self._account)
 
     def state(self, kind: str, key: object) -> Any:  # noqa: ANN401  (each aggregate has a state of its own type)
         """An open aggregate's state, None where there is none."""
@@ -146,8 +110,15 @@ class Core:
             stream.version = record.version + len(events) - 1
             if follows >= ALL:
                 self._follow(record, stream)
-            elif follows and state.ends is not None:
-                self._watch(state)
+            elif follows:
+                self._look_back(state)
+
+    def _look_back(self, state: GroupState | StrategyState) -> None:
+        """Which prices a restored group or strategy waits for; most groups wait for none."""
+        if isinstance(state, StrategyState):
+            self._watch_strategy(state)
+        elif state.ends is not None:
+            self._watch(state)
 
     def _opened_by(self, record: Record[Event]) -> Stream:
         decider = OWNERS[type(record.events[0])]
@@ -164,7 +135,7 @@ class Core:
         for offset, event in enumerate(record.events):
             self._set_timers(DEADLINES.get(type(event)), event, record.at, (record.stream, record.version + offset))
         decider = OWNERS[type(record.events[0])]
-        self._settle(decider, decider.key(record.events[0]), stream)
+        self._settle(decider, decider.key(record.events[0]), stream, ALL, None)
 
     def snapshot(self) -> Snapshot:
         """What it is between two steps; it may go on, the snapshot stays."""
@@ -186,6 +157,8 @@ class Core:
             for each in open_:
                 stream = Stream(each.number, each.version, copy_of(each.state))
                 core._streams[kind][each.key] = core._numbers[each.number] = stream
+                if kind == STRATEGY.kind:
+                    core._watch_strategy(stream.state)
         for timer in snapshot.timers:
             core._timers.put(timer.at, timer.command, timer.cause)
         for kind, key in snapshot.rounds:
@@ -216,6 +189,8 @@ class Core:
                     self._take(fact, moment)
                 elif type(fact) is Mark:
                     self._mark(fact)
+                elif type(fact) is Wake:
+                    self._looks.append(Consider(fact.bot, fact.values))
                 elif type(fact) is ClockStarted:
                     self.start_clock(moment.at)
                 else:
@@ -236,8 +211,8 @@ class Core:
         """Note a price; who waits for it looks at it once this moment's facts have had their consequences."""
         self.marks[mark.instrument] = mark.price
         for key, watch in self._watches.reached(mark):
-            if self._rounds.stir(key):
-                continue
+            if self._rounds.stir(key) or isinstance(key[1], str):
+                continue  # rounds may come again, and a strategy is asked by the feed
             bot, group = key
             low = mark.price if mark.low is None else mark.low
             high = mark.price if mark.high is None else mark.high
@@ -287,34 +262,63 @@ class Core:
         self.interest.deadline = min(self._day_end, self._timers.next, self._rounds.next(self._clock))
 
     def _handle(self, command: Command, moment: Moment, actor: str, cause: EventId | None) -> None:
-        decider = ROUTES[type(command)]
-        streams = self._streams[decider.kind]
-        key = decider.key(command)
-        stream = streams.get(key)
-        fresh = stream is None
+        """One decision: its rule, its record, the state after it, and what follows."""
+        decider, kind, key_of, rule, timed, opens = ROUTES[type(command)]
+        streams = self._streams[kind]
+        key = key_of(command)
+        stream, name = streams.get(key), None
         if stream is None:
-            if type(command) not in decider.opens:
+            if not opens:
                 return  # it is over, or never was: nobody is there to decide
-            stream = Stream(self._opened + 1, 0, decider.initial())
-        rule = decider.rules.get(type(command))
+            stream, name = Stream(self._opened + 1, 0, decider.initial()), stream_key(kind, key)
+        before = stream.state
         if rule is not None:
-            events = rule(stream.state, command)
+            events = rule(before, command)
         else:
-            events = decider.timed[type(command)](stream.state, command, self._now(moment.at))
+            assert timed is not None, "a command has a rule of one kind"
+            events = timed(before, command, self._now(moment.at))
         if not events:
             return
-        version = stream.version + 1
-        name = None
-        if fresh:
-            self._opened += 1
-            streams[key] = self._numbers[stream.number] = stream
-            name = stream_key(decider.kind, key)
-        self._records.append(Record(stream.number, version, moment.at, actor, cause, events, name, moment.observed_at))
-        self._evolve(decider, stream, events, moment.at)
-        self._settle(decider, key, stream)
+        number, version, at = stream.number, stream.version, moment.at
+        if name is not None:
+            self._opened = number
+            streams[key] = self._numbers[number] = stream
+        self._records.append(Record(number, version + 1, at, actor, cause, events, name, moment.observed_at))
+        state, more, reacts = before, NOTHING, False
+        for event in events:  # the decision evolves whole
+            fold, changes, follows = AFTER[type(event)]
+            state = fold(state, event)
+            more |= changes
+            reacts = reacts or follows is not None
+        stream.state = state
+        stream.version = version + len(events)
+        if reacts:
+            self._follow_up(stream, version, events, at)
+        if more:
+            self._settle(decider, key, stream, more, before)
+
+    def _follow_up(self, stream: Stream, version: int, events: tuple[Event, ...], at: Time) -> None:
+        """Effects are made, policies react to each event, and timers are set."""
+        for event in events:
+            version += 1
+            follows = AFTER[type(event)][2]
+            if follows is None:
+                continue
+            make, policies, deadline = follows
+            here = (stream.number, version)
+            if make is not None:
+                self._effects.append(make(stream.state, event, here))
+            for policy in policies:
+                for command in policy(event):
+                    self._queue.append((command, here))
+            if deadline is not None:
+                self._set_timers(deadline, event, at, here)
 
     def _now(self, at: Time) -> Now:
-        return Now(at, self.marks, self._groups, self._account)
+        now = self._latest_now
+        if now.at != at:
+            now = self._latest_now = Now(at, self.marks, self._groups, self._account)
+        return now
 
     def _account(self, account: str) -> Any:  # noqa: ANN401  (as `state`)
         return self.state("account", account)
@@ -324,43 +328,31 @@ class Core:
         states = (stream.state for stream in self._streams["position_group"].values())
         return [state for state in states if state.account == account]
 
-    def _settle(self, decider: Decider, key: object, stream: Stream) -> None:
+    def _settle(self, decider: Decider, key: object, stream: Stream, more: int, before: object) -> None:
         """Forget what is over, and note which prices what is open waits for."""
-        over = decider.closed(stream.state)
-        if over:
-            del self._streams[decider.kind][key], self._numbers[stream.number]
-        if decider.rounds is not None:
-            self._rounds.put((decider.kind, key), None if over else decider.rounds(stream.state))
+        state = stream.state
+        if more >= ALL:
+            over = decider.closed(state)
+            if over:
+                del self._streams[decider.kind][key], self._numbers[stream.number]
+            if decider.rounds is not None:
+                self._rounds.put((decider.kind, key), None if over else decider.rounds(state))
         if decider is POSITION_GROUP:
-            self._watch(stream.state)
-            self._rounds.stir((PORTFOLIO_RISK.kind, stream.state.account))
+            self._watch(state)
+            self._rounds.stir((PORTFOLIO_RISK.kind, state.account))
+        elif decider is STRATEGY and (more >= ALL or state is not before):
+            self._watch_strategy(state)
 
     def _watch(self, group: GroupState) -> None:
         """Note which prices a group waits for; one that is over waits for none."""
         self._watches.put((group.bot, group.group), group.instrument.id, watch_of(group))
 
-    def _evolve(self, decider: Decider, stream: Stream, events: tuple[Event, ...], at: Time) -> None:
-        """The decision evolves whole; then effects are made, policies react to each event, and timers are set."""
-        folds = decider.folds
-        state = stream.state
-        for event in events:
-            state = folds[type(event)](state, event)
-        stream.state = state
-        version = stream.version
-        stream.version = version + len(events)
-        for event in events:
-            version += 1
-            follows = REACTIONS.get(type(event))
-            if follows is None:
-                continue
-            make, policies, deadline = follows
-            here = (stream.number, version)
-            if make is not None:
-                self._effects.append(make(state, event, here))
-            for policy in policies:
-                for command in policy(event):
-                    self._queue.append((command, here))
-            self._set_timers(deadline, event, at, here)
+    def _watch_strategy(self, state: StrategyState) -> None:
+        """Note at which prices a strategy wants to be asked; the feed asks it, with its features."""
+        bounds = strategy_watch(state)
+        assert state.instrument is not None, "a strategy was started on an instrument"
+        watch = None if bounds is None else Watch(state.instrument.id, *bounds)
+        self._watches.put((STRATEGY.kind, state.bot), state.instrument.id, watch)
 
     def _set_timers(self, deadline: Deadline | None, event: Event, at: Time, cause: EventId) -> None:
         if deadline is not None:

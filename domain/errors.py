@@ -33,5 +33,9 @@ class MissingError(TruetapeError):
     """Something named (a run, a tape, a record) is not there."""
 
 
+class VenueError(TruetapeError):
+    """A venue does not give what it was asked for; the message names both, and what is kept of it so far."""
+
+
 class DamagedError(TruetapeError):
     """The log is not what a checkpoint says that it was; names the first event that differs."""

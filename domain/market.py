@@ -47,6 +47,10 @@ class Instrument(Struct, frozen=True, array_like=True):
             return Cash(price * quantity * POWERS[exponent])
         return Cash(divide_half_even(price * quantity, POWERS[-exponent]))
 
+    def whole_steps(self, quantity: int) -> Quantity:
+        """A quantity as the venue takes it: what does not make up a step is left out."""
+        return Quantity(quantity - quantity % self.step)
+
     def price_text(self, price: int) -> str:
         """A price as decimal text."""
         return decimal_text(price, self.price_scale)

@@ -7,6 +7,7 @@ from msgspec import Struct, field
 
 from domain.account.events import OrderType
 from domain.message import Command, Event, EventId, Record
+from domain.strategy.feature import Values
 from domain.values import InstrumentId, Price, Quantity, Side, Time
 
 FOREVER = Time(2**63 - 1)
@@ -32,11 +33,18 @@ class DeadlineReached(Struct, frozen=True):
     """A deadline that the core had in its interest is due."""
 
 
+class Wake(Struct, frozen=True, gc=False):
+    """A candle has closed at which a strategy may act; `values` are those of its features there."""
+
+    bot: str
+    values: Values
+
+
 class TapeEnded(Struct, frozen=True):
     """The market tape has no more: the run values its accounts."""
 
 
-Observation = Mark | ClockStarted | DeadlineReached | TapeEnded
+Observation = Mark | ClockStarted | DeadlineReached | TapeEnded | Wake
 
 
 class Input(Struct, frozen=True):

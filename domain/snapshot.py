@@ -15,6 +15,7 @@ from domain.execution_pool.state import PoolState
 from domain.portfolio_risk.state import RiskState
 from domain.position_group.state import GroupState
 from domain.signal.decider import SourceState
+from domain.strategy.decider import StrategyState
 from domain.values import InstrumentId
 from domain.wakes import Key, Timer
 
@@ -25,6 +26,7 @@ STATES: Mapping[str, tuple[Any, type[Struct]]] = {
     "portfolio_risk": (str, RiskState),
     "position_group": (tuple[str, int], GroupState),
     "signal": (str, SourceState),
+    "strategy": (str, StrategyState),
 }
 """What keys and states of each kind are."""
 

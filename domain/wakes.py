@@ -97,6 +97,8 @@ class Rounds:
 
     def next(self, at: Time) -> Time:
         """When the first is due after a time."""
+        if not self._rounds:
+            return FOREVER
         return min((self._next_of(key, period, at) for key, (period, _) in self._rounds.items()), default=FOREVER)
 
     def _next_of(self, key: Key, period: int, at: Time) -> Time:

@@ -18,6 +18,7 @@ from domain.market import Candle, Trade
 from domain.message import Command
 from domain.portfolio_risk import commands as portfolio_risk
 from domain.signal.commands import DeliverAlert, MapSource, OpenSource
+from domain.strategy import commands as strategy
 from domain.values import InstrumentId, Time
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.reading import select
@@ -25,6 +26,8 @@ from infrastructure.event_store.reading import select
 Kind = Literal["command", "alert", "candle", "trade"]
 CHANNEL = "inbox"
 OUTCOMES_CHANNEL = "outcomes"
+HISTORY = 5_000
+"""Rows of the past that are read at a time."""
 _LOCK = 0x7472_7565_0003
 """The advisory lock of whoever adds rows: ids are given in the order of commits, so a shard never passes one over."""
 
@@ -39,6 +42,8 @@ COMMANDS: Mapping[str, type[Command]] = {
         execution_pool.ConfigurePool, execution_pool.PromoteSignal, execution_pool.RemoveSignal,
         portfolio_risk.ConfigureOffset, portfolio_risk.RunOffset, portfolio_risk.SkipOffset,
         portfolio_risk.BlockGroup, portfolio_risk.UnblockGroup,
+        strategy.StartStrategy, strategy.ConfigureStrategy, strategy.PauseStrategy, strategy.ResumeStrategy,
+        strategy.CloseStrategy,
     )
 }  # fmt: skip
 """What people may ask of a shard, by the name it is stored under."""
@@ -184,6 +189,25 @@ class Inbox:
         """
         found = [decode_content(kind, body) for kind, body in self._read(statement, [upto])]
         return [pushed for pushed in found if isinstance(pushed, MarketCandle | MarketTrade)]
+
+    def features_of(self, upto: int) -> Iterator[Command | MarketCandle]:
+        """What the features of strategies were made from, among the rows up to `upto` that were taken, in order."""
+        started = "SELECT min(id) FROM inbox WHERE kind = 'command' AND subject = %s"
+        ((first,),) = self._read(started, [strategy.StartStrategy.__name__])
+        if first is None:
+            return
+        last = first - 1
+        statement = """
+            SELECT inbox.id, kind, body FROM inbox JOIN outcomes ON outcomes.id = inbox.id AND error IS NULL
+            WHERE inbox.id > %s AND inbox.id <= %s AND (kind = 'candle' OR subject = ANY(%s)) ORDER BY inbox.id LIMIT %s
+        """
+        subjects = [strategy.StartStrategy.__name__, strategy.ConfigureStrategy.__name__]
+        while rows := self._read(statement, [last, upto, subjects, HISTORY]):
+            last = rows[-1][0]
+            for _, kind, body in rows:
+                content = decode_content(kind, body)
+                if isinstance(content, Command | MarketCandle):
+                    yield content
 
     def _read(self, statement: str, parameters: list[Any]) -> list[tuple[Any, ...]]:
         return select(self._database, statement, parameters, "the inbox")

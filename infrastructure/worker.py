@@ -62,6 +62,7 @@ class Shard:
         self.taken = self._inbox.taken()
         self.market = PaperMarket(self.core, lambda: take(self), self._finish, self.refuse)
         self.market.restore(self._inbox.last_prints(self.taken))
+        self.market.features.restore(self._inbox.features_of(self.taken))
 
     def loop(self) -> None:
         """Take rows until the source gives none."""
@@ -146,11 +147,15 @@ class Worker:
     def start(self) -> None:
         """Take the shard and begin; raises StoreError where another worker has it."""
         self._lock.take(take_over=self._take_over)
-        self.run = paper_run(self._database)
-        self._lock.lease(self.run)
-        _note_engine(self._database, self.run, self._lock.epoch)
-        self._snapshots = ShardSnapshots(self._database, self.run)
-        self._thread.start()
+        try:
+            self.run = paper_run(self._database)
+            self._lock.lease(self.run)
+            _note_engine(self._database, self.run, self._lock.epoch)
+            self._snapshots = ShardSnapshots(self._database, self.run)
+            self._thread.start()
+        except BaseException:
+            self._lock.close()
+            raise
 
     def stop(self) -> None:
         """Finish the row in hand, commit, and end."""

@@ -15,9 +15,14 @@ from domain.market import Instrument
 from domain.message import Command
 from domain.ports import Input, Interest, Ledger, Moment
 from domain.signal.commands import OpenSource
+from domain.strategy.commands import StartStrategy
+from domain.strategy.plugin import Strategy
+from domain.strategy.registry import parameters_text
 from domain.values import Cash, InstrumentId, Quantity, Time, checked, exact_quanta
 from infrastructure.market_data.tape import Tape
-from infrastructure.venues.lane import Lane
+from infrastructure.plugins import code_of
+from infrastructure.venues.lane import Lane, Pace
+from infrastructure.venues.prepared import prepare
 from infrastructure.venues.simulated import SimulatedVenue, Terms, Wallet
 from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
 
@@ -64,6 +69,15 @@ class BotSetup(Struct, frozen=True):
     timeframe: str = ""
 
 
+class StrategySetup(Struct, frozen=True):
+    """A strategy of a run, under a bot's name, on one instrument; `parameters` have been checked."""
+
+    bot: str
+    strategy: Strategy
+    parameters: Struct
+    instrument: InstrumentId
+
+
 class Portfolio(Struct, frozen=True):
     """What a run on several instruments in one account needs besides tapes and alerts.
 
@@ -77,6 +91,7 @@ class Portfolio(Struct, frozen=True):
     commands: tuple[Command, ...] = ()
     unrouted: bool = False
     """Whether there is a source for alerts that no bot is meant to hear."""
+    strategies: tuple[StrategySetup, ...] = ()
 
 
 class Played(Struct, frozen=True):
@@ -99,6 +114,7 @@ class Game(Struct, frozen=True):
     cash: int
     opening: Sequence[Input]
     alerts: Sequence[TimedAlert]
+    strategies: Sequence[StrategySetup] = ()
 
     @property
     def candles(self) -> int:
@@ -152,7 +168,7 @@ def portfolio_game(portfolio: Portfolio, tapes: Sequence[Tape], alerts: Sequence
             worth += market.instrument.notional(max(market.tape.highs), market.position)
             checked(worth, f"the balance in {market.instrument.quote} at the tape's highest price")
     opening = [Input(OPERATOR, command) for command in (*_account_of(portfolio, cash, markets), *_bots_of(portfolio))]
-    return Game(markets, portfolio.kind, cash, opening, alerts)
+    return Game(markets, portfolio.kind, cash, opening, alerts, portfolio.strategies)
 
 
 def _account_of(portfolio: Portfolio, cash: int, markets: Sequence[Played]) -> Iterator[Command]:
@@ -177,6 +193,9 @@ def _bots_of(portfolio: Portfolio) -> Iterator[Command]:
         yield OpenSource(bot.source, bot.bot, bot.instrument)
     if portfolio.unrouted:
         yield OpenSource(UNROUTED, "", NO_INSTRUMENT)
+    for each in portfolio.strategies:
+        text, code = parameters_text(each.parameters), code_of(each.strategy)
+        yield StartStrategy(each.bot, ACCOUNT, each.strategy.name, code, instruments[each.instrument], text)
 
 
 def game_of(setup: Setup, tape: Tape, alerts: Sequence[TimedAlert]) -> Game:
@@ -184,7 +203,7 @@ def game_of(setup: Setup, tape: Tape, alerts: Sequence[TimedAlert]) -> Game:
     return portfolio_game(setup.portfolio(), [tape], alerts)
 
 
-def market_of(game: Game, *, every: bool = False) -> SimulatedMarket:
+def market_of(game: Game, pace: Pace = "skip") -> SimulatedMarket:
     """The simulated market of a run: a book for each instrument, one wallet for all."""
     wallet = Wallet(game.cash)
     lanes = [
@@ -192,26 +211,28 @@ def market_of(game: Game, *, every: bool = False) -> SimulatedMarket:
             market.instrument.id,
             market.tape,
             SimulatedVenue(ACCOUNT, game.kind, market.instrument, market.terms, wallet, market.position),
+            [
+                prepare(each.bot, each.strategy, each.parameters, market.tape)
+                for each in game.strategies
+                if each.instrument == market.instrument.id
+            ],
         )
         for market in game.markets
     ]
-    return SimulatedMarket(lanes, game.opening, game.alerts, every=every)
+    return SimulatedMarket(lanes, game.opening, game.alerts, pace)
 
 
-def play(game: Game, ledger: Ledger, *, every: bool = False, watch: Watch | None = None) -> Core:
-    """Run the loop to the tapes' end.
-
-    `every` puts each candle through the core, with the same log; `watch` is told how many candles have passed.
-    """
-    market = market_of(game, every=every)
+def play(game: Game, ledger: Ledger, *, pace: Pace = "skip", watch: Watch | None = None) -> Core:
+    """Run the loop to the tapes' end, with the same log at every pace; `watch` is told how many candles have passed."""
+    market = market_of(game, pace)
     core = Core()
     run(core, _Watched(market, watch) if watch else market, ledger, market)
     return core
 
 
-def backtest(setup: Setup, tape: Tape, alerts: Sequence[TimedAlert], ledger: Ledger, *, every: bool = False) -> Core:
+def backtest(setup: Setup, tape: Tape, alerts: Sequence[TimedAlert], ledger: Ledger, *, pace: Pace = "skip") -> Core:
     """Run a setup over a tape."""
-    return play(game_of(setup, tape, alerts), ledger, every=every)
+    return play(game_of(setup, tape, alerts), ledger, pace=pace)
 
 
 class _Watched:

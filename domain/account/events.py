@@ -16,7 +16,7 @@ from domain.values import Asset, Cash, Fee, InstrumentId, Price, Quantity, Side,
 
 AccountKind = Literal["spot", "margin"]
 OrderType = Literal["market", "limit", "stop", "stop_limit"]
-Role = Literal["entry", "target", "close", "manual", "aggregate", "stop"]
+Role = Literal["entry", "target", "close", "manual", "aggregate", "stop", "strategy"]
 Liquidity = Literal["maker", "taker"]
 TradingState = Literal["REDUCING", "HALTED"]
 """Why an account is not ACTIVE. In both nothing raises exposure, and what can only reduce it passes.

@@ -16,6 +16,7 @@ from domain.policies import (
     report_orders,
     review_flat,
     route_signal,
+    trade_strategies,
 )
 
 
@@ -41,5 +42,6 @@ POLICIES: Reactions = _joined(
         review_flat.REACTIONS,
         release_bot.REACTIONS,
         release_slot.REACTIONS,
+        trade_strategies.REACTIONS,
     )
 )

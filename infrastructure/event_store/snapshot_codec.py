@@ -28,7 +28,7 @@ LINE_STREAMS = 128
 _ZLIB_LEVEL = 1
 
 COMMANDS: Mapping[str, type[Command]] = {
-    f"{decider.kind}.{command.__name__}": command for command, decider in ROUTES.items()
+    f"{decider.kind}.{command.__name__}": command for command, (decider, *_) in ROUTES.items()
 }
 _NAMES = {command: name for name, command in COMMANDS.items()}
 _ENCODER = msgspec.json.Encoder()

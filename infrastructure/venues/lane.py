@@ -2,14 +2,23 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 from domain.message import Fact
-from domain.ports import FOREVER, CancelOrder, Effect, Mark
+from domain.ports import FOREVER, CancelOrder, Effect, Mark, Wake
 from domain.values import InstrumentId, Price, Time
 from infrastructure.market_data.tape import Tape
-from infrastructure.venues.simulated import NOWHERE_ABOVE, NOWHERE_BELOW, SimulatedVenue, carry_out
+from infrastructure.venues.prepared import Prepared, low_and_high, wakes_of
+from infrastructure.venues.resting import NOWHERE_ABOVE, NOWHERE_BELOW
+from infrastructure.venues.simulated import SimulatedVenue, carry_out
 
 Bounds = tuple[int, int]
+Pace = Literal["skip", "plain", "every"]
+"""How a tape is gone through: the next candle that matters is searched in blocks, one by one, or each goes to the core."""
+PACES: tuple[Pace, ...] = get_args(Pace)
+NEAR = 48
+"""So many candles are looked at one by one before blocks are searched: a block costs as much as about forty of them."""
+BLOCK, BLOCK_MAX = 256, 65_536
 
 
 class Lane:
@@ -19,7 +28,9 @@ class Lane:
     it opened, and none of a tape opens before the one before it has ended.
     """
 
-    def __init__(self, instrument: InstrumentId, tape: Tape, venue: SimulatedVenue) -> None:
+    def __init__(
+        self, instrument: InstrumentId, tape: Tape, venue: SimulatedVenue, prepared: Sequence[Prepared] = ()
+    ) -> None:
         self.instrument = instrument
         self.tape = tape
         self.times = tape.open_times
@@ -32,6 +43,10 @@ class Lane:
         self._told = 0
         self._bounds: Bounds = (NOWHERE_BELOW, NOWHERE_ABOVE)
         self._clear = 0
+        self._prepared = list(prepared)
+        self._wakes = wakes_of(self._prepared)
+        self._wake = 0
+        self._arrays = low_and_high(tape)
 
     def opening_from(self, at: int) -> int:
         """The first candle to come that opens at a time or after it; how many there are where none does."""
@@ -49,23 +64,31 @@ class Lane:
         """How many candles are over at a time that is not before those that have passed."""
         return bisect_right(self.times, at - self._interval, self.passed)
 
-    def look_ahead(self, stop: int, soonest: Time, watched: Bounds | None) -> None:
+    def look_ahead(self, stop: int, soonest: Time, watched: Bounds | None, pace: Pace = "skip") -> None:
         """Find the first candle before `stop`, over by `soonest`, that matters.
 
-        It meets an order or a watched price, or a cancel waits for its end.
+        It meets an order or a watched price, a strategy may act at its close, or a cancel waits for its end.
         """
         self.due = FOREVER
         if self.passed >= stop:
             return
-        index = self.passed if self._cancels else self._scan(stop, soonest, watched)
+        if pace == "every" or self._cancels:
+            index = self.passed
+        else:
+            until = min(stop, self._next_wake())
+            index = self._scan(until, soonest, watched, pace)
         if index < stop:
             self.met, self.due = index, self.end_of(index)
 
-    def look_at_next(self, stop: int) -> None:
-        """The next candle matters, whatever it meets."""
-        self.met, self.due = self.passed, self.end_of(self.passed) if self.passed < stop else FOREVER
+    def _next_wake(self) -> int:
+        """The first candle to come at which a strategy may act; how many there are where none is."""
+        wakes, place = self._wakes, self._wake
+        while place < len(wakes) and wakes[place] < self.passed:
+            place += 1
+        self._wake = place
+        return wakes[place] if place < len(wakes) else len(self.times)
 
-    def _scan(self, stop: int, soonest: Time, watched: Bounds | None) -> int:
+    def _scan(self, stop: int, soonest: Time, watched: Bounds | None, pace: Pace) -> int:
         """The index it looks for, or `stop`; what was looked through for the same prices is not looked at again."""
         bounds = self._venue.bounds()
         if watched is not None:
@@ -79,12 +102,27 @@ class Lane:
             start = max(start, self._clear)
         else:
             self._bounds = bounds
+        index = self._search(start, nearer, bounds, pace)
+        self._clear = max(start, index)
+        return index if index < nearer else stop
+
+    def _search(self, start: int, stop: int, bounds: Bounds, pace: Pace) -> int:
+        """The first of these candles that reaches a bound, `stop` where none does."""
+        below, above = bounds
         lows, highs = self.tape.lows, self.tape.highs
-        for index in range(start, nearer):
+        near = stop if pace == "plain" else min(stop, start + NEAR)
+        for index in range(start, near):
             if lows[index] <= below or highs[index] >= above:
-                self._clear = index
                 return index
-        self._clear = max(start, nearer)
+        low, high = self._arrays
+        size = BLOCK
+        while near < stop:
+            end = min(stop, near + size)
+            reached = (low[near:end] <= below) | (high[near:end] >= above)
+            first = int(reached.argmax())
+            if reached[first]:
+                return near + first
+            near, size = end, min(2 * size, BLOCK_MAX)
         return stop
 
     def play(self) -> list[Fact]:
@@ -105,6 +143,18 @@ class Lane:
             return ()
         self._venue.now = now
         return carry_out(self._venue, effect)
+
+    def wakes(self, watched: Bounds | None, pace: Pace) -> list[Wake]:
+        """Which strategies are asked at the close of the candle that has just passed; none at the tape's last."""
+        index = self.passed - 1
+        if not self._prepared or index == len(self.times) - 1:
+            return []
+        reached = watched is not None and self.reaches(watched)
+        return [
+            each.wake(index)
+            for each in self._prepared
+            if index >= each.first and (each.mask[index] or (each.watches and reached) or pace == "every")
+        ]
 
     def reaches(self, watched: Bounds) -> bool:
         """Whether the last candle that passed went to a watched price."""

@@ -16,6 +16,7 @@ from domain.message import Command, Fact
 from domain.ports import ClockStarted, DeadlineReached, Effect, Input, Interest, Mark, Moment
 from domain.values import Asset, InstrumentId, Price, Time, time_text
 from infrastructure.inbox import InboxRow, MarketCandle, MarketTrade
+from infrastructure.venues.live_features import LiveFeatures
 from infrastructure.venues.simulated import SimulatedVenue, Terms, Wallet, carry_out
 
 VENUE = "venue"
@@ -108,6 +109,7 @@ class PaperMarket:
         refuse: Callable[[InboxRow, str], None],
     ) -> None:
         self.venue = PaperVenue(core)
+        self.features = LiveFeatures(core)
         self.row: InboxRow | None = None
         self._core = core
         self._take = take
@@ -221,7 +223,8 @@ class PaperMarket:
             self._latest[pushed.instrument] = _print(pushed)[0]
             reports += self.venue.pushed(pushed)
         moment = _reported(self._clock, reports)
-        return Moment(self._clock, [*moment.facts, *map(_mark, content)], row.received_at)
+        wakes = self.features.wakes([pushed for pushed in content if isinstance(pushed, MarketCandle)])
+        return Moment(self._clock, [*moment.facts, *map(_mark, content), *wakes], row.received_at)
 
     def _check(self, content: list[Pushed]) -> None:
         """A market's data comes in the order of its time; a candle comes once, and has ended after it opened."""

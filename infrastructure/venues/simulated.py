@@ -4,9 +4,11 @@ It keeps balances of its own, as a venue does, and reports in the words a real o
 candle: all fills of a candle are reported before any reaction, so no path inside it is assumed.
 """
 
+from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Sequence
 from decimal import Decimal
+from operator import itemgetter
 
 from msgspec import Struct
 
@@ -34,15 +36,13 @@ from domain.values import (
     floor_ratio,
     ratio,
 )
+from infrastructure.venues.resting import LIMIT, NOWHERE_ABOVE, NOWHERE_BELOW, Resting
 
 RULES = "candle-v1"
 ENDED_KEPT = 1024
 """How many ended orders the venue still answers queries about."""
-NOWHERE_BELOW = -1
-NOWHERE_ABOVE = 2**63 - 1
-LIMIT = 2
 _STOPS = frozenset({"stop", "stop_limit"})
-_RANK = {"market": 0, "stop": 1, "stop_limit": 1, "limit": LIMIT}
+_FIRST_THREE = itemgetter(0, 1, 2)
 
 
 class Terms(Struct, frozen=True):
@@ -51,49 +51,6 @@ class Terms(Struct, frozen=True):
     maker_fee: Decimal
     taker_fee: Decimal
     slippage: Decimal = Decimal(0)
-
-
-class Resting(Struct):
-    """An order at the venue, from its arrival on.
-
-    `whole` is the cash that all of it locks, `locked` what the part that is left does; `marketable` says that it could
-    have traded at once when it came. It is met by prices at or below `level` where it `falls`, else at or above it: buy
-    limits and sell stops fall, and a market order falls from anywhere. `rank` is its place in a candle; no candle that
-    opened before `since` meets it. Of one `bracket`, a stop that fills cancels what else only reduces,
-    and what that has filled is `taken` from the stop.
-    """
-
-    order: int
-    side: Side
-    type: OrderType
-    left: int
-    quantity: int
-    limit: int
-    stop: int
-    reduce_only: bool
-    whole: int
-    triggered: bool = False
-    marketable: bool = False
-    locked: int = 0
-    fills: tuple[Fact, ...] = ()
-    trades: int = 0
-    bracket: str = ""
-    taken: int = 0
-    since: int = 0
-    rank: int = 0
-    level: int = NOWHERE_ABOVE
-    falls: bool = True
-
-    def __post_init__(self) -> None:
-        self.stand()
-
-    def stand(self) -> None:
-        """Find rank and level anew, once it is made and when it is triggered."""
-        limit = self.type == "limit" or self.triggered
-        self.rank = LIMIT if limit else _RANK[self.type]
-        if self.type != "market":
-            self.level = self.limit if limit else self.stop
-            self.falls = (self.side == "buy") == limit
 
 
 class Wallet(Struct):
@@ -121,7 +78,9 @@ class SimulatedVenue:
         self._instrument = instrument
         self._terms = terms
         self._working: dict[int, Resting] = {}
-        self._bounds: tuple[int, int] | None = None
+        self._falling: list[tuple[int, int]] = []
+        self._rising: list[tuple[int, int]] = []
+        self._maker, self._taker = ratio(terms.maker_fee), ratio(terms.taker_fee)
         self._ended: OrderedDict[int, tuple[Fact, ...]] = OrderedDict()
 
     def submit(self, order: SubmitOrder) -> list[Fact]:
@@ -137,9 +96,7 @@ class SimulatedVenue:
             resting.marketable = self.last <= resting.limit if order.side == "buy" else self.last >= resting.limit
         if resting.whole > self.wallet.cash - self.wallet.locked:
             return [self._reject(resting, resting.limit, resting.left)]
-        self._working[order.order] = resting
-        self._lock(resting)
-        self._bounds = None
+        self._take_in(resting)
         return [AcceptReported(self._account, order.order, f"sim-{order.order}")]
 
     def restore(self, order: Order) -> None:
@@ -149,9 +106,19 @@ class SimulatedVenue:
             order.stop or 0, order.reduce_only, self._locks(order.side, order.type, order.limit or 0, order.quantity),
             triggered=order.triggered, trades=len(order.trades), bracket=order.bracket,
         )  # fmt: skip
-        self._working[order.id] = resting
+        self._take_in(resting)
+
+    def _take_in(self, resting: Resting) -> None:
+        self._working[resting.order] = resting
+        insort(self._falling if resting.falls else self._rising, (resting.level, resting.order))
         self._lock(resting)
-        self._bounds = None
+
+    def _leave(self, resting: Resting) -> None:
+        """It stands at its level no more."""
+        levels = self._falling if resting.falls else self._rising
+        place = bisect_left(levels, (resting.level, resting.order))
+        assert levels[place][1] == resting.order, "an order that works stands at its level"
+        del levels[place]
 
     def _locks(self, side: Side, kind: OrderType, limit: int, quantity: int) -> int:
         """The cash that a resting order locks: on a spot account a limit buy, with its fee."""
@@ -185,24 +152,12 @@ class SimulatedVenue:
 
     def bounds(self) -> tuple[int, int]:
         """The prices at which the next order is met: at or below the first, at or above the second."""
-        if self._bounds is None:
-            below, above = NOWHERE_BELOW, NOWHERE_ABOVE
-            for resting in self._working.values():
-                if resting.falls:
-                    below = max(below, resting.level)
-                else:
-                    above = min(above, resting.level)
-            self._bounds = below, above
-        return self._bounds
+        falling, rising = self._falling, self._rising
+        return falling[-1][0] if falling else NOWHERE_BELOW, rising[0][0] if rising else NOWHERE_ABOVE
 
     def candle(self, at: Time, open_: int, high: int, low: int) -> list[Fact]:
         """All fills of one candle: market orders, stops, limits; each by its price's distance from the open, then age."""
-        met: list[tuple[int, int, int, int, Resting]] = []
-        for resting in self._working.values():
-            price = _candle_price(resting, open_, high, low)
-            if price is not None and resting.since <= at:
-                met.append((resting.rank, abs(price - open_), resting.order, price, resting))
-        met.sort(key=lambda entry: entry[:3])
+        met = self._met(at, open_, high, low)
         reports: list[Fact] = []
         for _kind, _distance, _number, price, resting in met:
             if resting.order not in self._working:
@@ -213,6 +168,30 @@ class SimulatedVenue:
                 continue
             reports += self._execute(resting, price, resting.left, at)
         return reports
+
+    def _met(self, at: Time, open_: int, high: int, low: int) -> list[tuple[int, int, int, int, Resting]]:
+        """(rank, distance from the open, number, price, order) of what a candle meets, in the order in which it acts.
+
+        An order fills (or triggers) at its level, or at the open where that is beyond it.
+        """
+        working, met = self._working, []
+        for level, number in reversed(self._falling):
+            if level < low:
+                break
+            resting = working[number]
+            if resting.since <= at:
+                price = min(open_, level)
+                met.append((resting.rank, open_ - price, number, price, resting))
+        for level, number in self._rising:
+            if level > high:
+                break
+            resting = working[number]
+            if resting.since <= at:
+                price = max(open_, level)
+                met.append((resting.rank, price - open_, number, price, resting))
+        if len(met) > 1:
+            met.sort(key=_FIRST_THREE)
+        return met
 
     def trade(self, at: Time, price: int, printed: int) -> list[Fact]:
         """Fills of one printed trade.
@@ -235,9 +214,10 @@ class SimulatedVenue:
         return reports
 
     def _trigger(self, resting: Resting) -> None:
+        self._leave(resting)
         resting.triggered = True
         resting.stand()
-        self._bounds = None
+        insort(self._falling if resting.falls else self._rising, (resting.level, resting.order))
 
     def _execute(self, resting: Resting, price: int, quantity: int, at: Time) -> list[Fact]:
         reports: list[Fact] = []
@@ -331,13 +311,13 @@ class SimulatedVenue:
 
     def _forget(self, resting: Resting, *last: Fact) -> None:
         """The order works no more; what became of it is kept a while for queries."""
-        self._working.pop(resting.order, None)
+        if self._working.pop(resting.order, None) is not None:
+            self._leave(resting)
         self.wallet.locked -= resting.locked
         resting.locked = 0
         self._ended[resting.order] = (*resting.fills, *last)
         if len(self._ended) > ENDED_KEPT:
             self._ended.popitem(last=False)  # a plain dict would look for its oldest past all that were deleted
-        self._bounds = None
 
     def _slip(self, side: Side, price: int) -> int:
         """Slippage worsens the price and keeps it on the tick: buys ceil, sells floor."""
@@ -350,7 +330,7 @@ class SimulatedVenue:
         return max(1, floor_ratio(price, (denominator - numerator, denominator), self._instrument.tick))
 
     def _rate_of(self, amount: int, liquidity: Liquidity) -> int:
-        numerator, denominator = ratio(self._terms.maker_fee if liquidity == "maker" else self._terms.taker_fee)
+        numerator, denominator = self._maker if liquidity == "maker" else self._taker
         return divide_half_even(amount * numerator, denominator)
 
 
@@ -362,14 +342,6 @@ def carry_out(venue: SimulatedVenue, effect: object) -> Sequence[Fact]:
         return venue.cancel(effect)
     assert type(effect) is QueryOrder, effect
     return venue.query(effect)
-
-
-def _candle_price(resting: Resting, open_: int, high: int, low: int) -> int | None:
-    """Where a candle fills (or triggers) an order: at its level, or at the open where that is beyond it."""
-    level = resting.level
-    if resting.falls:
-        return min(level, open_) if low <= level else None
-    return max(level, open_) if high >= level else None
 
 
 def _trade_fill(resting: Resting, price: int, printed: int) -> tuple[int, int]:

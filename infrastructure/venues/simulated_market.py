@@ -12,10 +12,10 @@ from typing import Any
 from msgspec import Struct
 
 from domain.message import Fact
-from domain.ports import FOREVER, ClockStarted, DeadlineReached, Effect, Input, Interest, Mark, Moment, TapeEnded
+from domain.ports import FOREVER, ClockStarted, DeadlineReached, Effect, Input, Interest, Mark, Moment, TapeEnded, Wake
 from domain.signal.commands import DeliverAlert
 from domain.values import InstrumentId, Time
-from infrastructure.venues.lane import Bounds, Lane
+from infrastructure.venues.lane import Bounds, Lane, Pace
 
 VENUE = "venue"
 
@@ -29,19 +29,19 @@ class TimedAlert(Struct, frozen=True):
 
 
 class SimulatedMarket:
-    """Feed and venue over one account's instruments.
+    """Feed and venue over one account's instruments, with the strategies that were prepared on their tapes.
 
-    `every` puts each candle through the core instead of skipping those that cannot matter; the log is the same.
+    At every pace the log is the same: a candle that cannot matter may be skipped.
     """
 
     def __init__(
-        self, lanes: Sequence[Lane], opening: Sequence[Input], alerts: Sequence[TimedAlert], *, every: bool = False
+        self, lanes: Sequence[Lane], opening: Sequence[Input], alerts: Sequence[TimedAlert], pace: Pace = "skip"
     ) -> None:
         self._lanes = lanes
         self._lane_of = {lane.instrument: lane for lane in lanes}
         self._opening = opening
         self._alerts = sorted(alerts, key=lambda alert: alert.at)
-        self._every = every
+        self._pace = pace
         self._alert = 0
         self._searched: tuple[int, list[int]] = (-1, [])
         self._started = False
@@ -108,10 +108,7 @@ class SimulatedMarket:
         """When the next candle that matters ends, FOREVER where none does; no lane looks further than it must."""
         soonest = FOREVER
         for lane, stop in zip(self._lanes, stops, strict=True):
-            if self._every:
-                lane.look_at_next(stop)
-            else:
-                lane.look_ahead(stop, soonest, watched.get(lane.instrument))
+            lane.look_ahead(stop, soonest, watched.get(lane.instrument), self._pace)
             soonest = min(soonest, lane.due)
         return soonest
 
@@ -119,11 +116,13 @@ class SimulatedMarket:
         """All fills of the candles that end now, and the closes; None where nothing came of them."""
         reports: list[Fact] = []
         whole: list[Lane] = []
-        told, at = self._every, self._now
+        wakes: list[Wake] = []
+        told, at = self._pace == "every", self._now
         for lane in self._lanes:
             if lane.due == end:
                 reports += lane.play()
                 bounds = watched.get(lane.instrument)
+                wakes += lane.wakes(bounds, self._pace)
                 if bounds is not None:
                     whole.append(lane)
                     told = told or lane.reaches(bounds)
@@ -131,10 +130,10 @@ class SimulatedMarket:
                 lane.passed = lane.ended_by(end)
             if lane.passed:
                 at = max(at, Time(lane.times[lane.passed - 1]))
-        if not (reports or told):
+        if not (reports or told or wakes):
             return None
         self._now, self._acting = at, end
-        return Moment(at, [*_reported(reports), *self._marks(whole)])
+        return Moment(at, [*_reported(reports), *self._marks(whole), *wakes])
 
     def _next_planned(self, interest: Interest) -> Moment | None:
         """The deadline, the next alert, or the end of the tapes."""
@@ -152,7 +151,9 @@ class SimulatedMarket:
         if self._ended:
             return None
         self._ended = True
-        self._now = max([self._now, *(Time(lane.times[-1]) for lane in self._lanes if len(lane.times))])
+        times = [self._now]
+        times += [Time(lane.times[-1]) for lane in self._lanes if len(lane.times)]
+        self._now = max(times)
         return Moment(self._now, [*self._marks(), TapeEnded()])
 
     def _pass_to(self, at: Time) -> None:

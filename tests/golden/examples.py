@@ -1,5 +1,6 @@
 """Examples of every event: the same at every run, and between them every option of every field."""
 
+from base64 import b64encode
 from decimal import Decimal
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -18,7 +19,7 @@ def examples_of(event_type: type[Event]) -> list[Record[Event]]:
 
 
 def named(value: Any) -> Any:
-    """A value as JSON has it, structs by the names of their fields; what is unset is left out."""
+    """A value as JSON has it, structs by the names of their fields, bytes in base64; what is unset is left out."""
     if isinstance(value, Struct):
         fields = {field: getattr(value, field) for field in value.__struct_fields__}
         return {field: named(each) for field, each in fields.items() if each is not UNSET}
@@ -26,6 +27,8 @@ def named(value: Any) -> Any:
         return {key: named(each) for key, each in value.items()}
     if isinstance(value, tuple | list):
         return [named(each) for each in value]
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
     return str(value) if isinstance(value, Decimal) else value
 
 
@@ -76,6 +79,8 @@ class Maker:
             str: f"text {self._made}",
             bool: not self._last,
             Decimal: Decimal(f"{self._made}.50"),
+            float: self._made + 0.25,  # style: an example of a feature
+            bytes: f"bytes {self._made}".encode(),
         }
         return plain[kind]
 

@@ -18,6 +18,7 @@ from domain.message import Event
 from domain.position_group.events import PyramidRefused
 from domain.values import Time
 from infrastructure.venues import simulated
+from infrastructure.venues.lane import Pace
 from infrastructure.venues.simulated_market import TimedAlert
 from replay.backtest import ACCOUNT, SOURCE, Setup, backtest
 from tests import group_oracle
@@ -48,7 +49,7 @@ class Case(NamedTuple):
     spot: bool
 
 
-def observed(case: Case, *, every: bool = False) -> Result:
+def observed(case: Case, *, pace: Pace = "skip") -> Result:
     """What the product makes of a case; of the denials, those of entries."""
     terms = case.terms
     instrument = make_instrument("BTC/USDT", terms.tick, terms.step, terms.min_notional, price_scale=PRICE_SCALE)
@@ -61,7 +62,7 @@ def observed(case: Case, *, every: bool = False) -> Result:
     )
     alerts = [TimedAlert(Time(alert.at), SOURCE, as_text(alert.body)) for alert in case.alerts]
     log = Log()
-    core = backtest(setup, tape_of(case.candles), alerts, log, every=every)
+    core = backtest(setup, tape_of(case.candles), alerts, log, pace=pace)
     account = core.state("account", ACCOUNT)
     fills = [event for event in log.events if isinstance(event, OrderFilled)]
     denied = [event for event in log.events if isinstance(event, OrderDenied | OrderRejected)]

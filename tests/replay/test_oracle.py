@@ -23,6 +23,7 @@ from domain.signal.events import SignalAccepted, SignalDuplicated, SignalMalform
 from domain.values import Time
 from infrastructure.market_data.tape import COLUMNS, Tape, make_tape
 from infrastructure.venues import simulated
+from infrastructure.venues.lane import Pace
 from infrastructure.venues.simulated_market import TimedAlert
 from replay.backtest import ACCOUNT, SOURCE, Setup, backtest
 from tests import oracle
@@ -79,7 +80,7 @@ class Log:
 # --- the product, in the oracle's words ------------------------------------------------------------------------------
 
 
-def observed(case: Case, *, every: bool = False) -> Result:
+def observed(case: Case, *, pace: Pace = "skip") -> Result:
     """What the product makes of a case."""
     terms = case.terms
     instrument = make_instrument("BTC/USDT", terms.tick, terms.step, terms.min_notional, price_scale=PRICE_SCALE)
@@ -91,7 +92,7 @@ def observed(case: Case, *, every: bool = False) -> Result:
     )
     alerts = [TimedAlert(Time(alert.at), SOURCE, as_text(alert.body)) for alert in case.alerts]
     log = Log()
-    core = backtest(setup, tape_of(case.candles), alerts, log, every=every)
+    core = backtest(setup, tape_of(case.candles), alerts, log, pace=pace)
     account = core.state("account", ACCOUNT)
     fills = [event for event in log.events if isinstance(event, OrderFilled)]
     return Result(

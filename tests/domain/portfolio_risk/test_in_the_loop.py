@@ -22,7 +22,7 @@ from domain.position_group.events import DustWrittenOff, GroupClosed, ReductionS
 from domain.values import InstrumentId, Time, time_text
 from infrastructure.event_store.codec import decode, encode
 from infrastructure.market_data.tape import Tape
-from infrastructure.venues.lane import Lane
+from infrastructure.venues.lane import Lane, Pace
 from infrastructure.venues.simulated import SimulatedVenue, Terms, Wallet
 from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
 from projections.portfolio import PORTFOLIO, BalanceRow
@@ -74,7 +74,7 @@ def play(
     group: Any,
     *,
     faults: dict[str, int] | None = None,
-    every: bool = False,
+    pace: Pace = "skip",
 ) -> Play:
     listed = {name: make_instrument(f"{name}/USDT", Decimal("0.01"), Decimal("0.001"), Decimal(5)) for name in tapes}
     portfolio = Portfolio(
@@ -91,13 +91,13 @@ def play(
         for each in game.markets
     }
     lanes = [Lane(each.instrument.id, each.tape, venues[each.instrument.id]) for each in game.markets]
-    market = Misbehaving(SimulatedMarket(lanes, game.opening, alerts, every=every), 1, **(faults or {}))
+    market = Misbehaving(SimulatedMarket(lanes, game.opening, alerts, pace=pace), 1, **(faults or {}))
     core, ledger = Core(), ListLedger()
     run(core, market, ledger, CheckedVenue(market, ledger))
     return Play(core, ledger, market, wallet, venues, game.cash)
 
 
-def scene(*, every: bool = False, **changes: Any) -> Play:
+def scene(*, pace: Pace = "skip", **changes: Any) -> Play:
     """LOSS falls by 12 %, WIN rises by 15 %, MORE by 10 %, FLAT stays; all bought in the first minutes."""
     tapes = {
         "LOSS": path(10000, 8800, 8800, minutes=90),
@@ -106,7 +106,7 @@ def scene(*, every: bool = False, **changes: Any) -> Play:
         "FLAT": path(10000, 10000, 10000, minutes=90),
     }
     alerts = [buy(name, minute) for minute, name in enumerate(NAMES, 1)]
-    return play(tapes, alerts, OffsetSettings(**changes), spec.settings(*LEGS, capital="1000"), every=every)
+    return play(tapes, alerts, OffsetSettings(**changes), spec.settings(*LEGS, capital="1000"), pace=pace)
 
 
 def lawful(played: Play) -> None:
@@ -180,7 +180,7 @@ def test_the_log_does_not_grow_by_looking() -> None:
 
 
 def test_a_market_that_skips_and_one_that_does_not_give_the_same_log() -> None:
-    assert scene().ledger.log == scene(every=True).ledger.log
+    assert scene().ledger.log == scene(pace="every").ledger.log
 
 
 def test_nothing_is_refused_on_the_way() -> None:

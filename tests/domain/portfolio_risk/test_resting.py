@@ -21,6 +21,7 @@ from domain.portfolio_risk.state import RiskState
 from domain.ports import DeadlineReached
 from domain.values import InstrumentId, Time
 from infrastructure.market_data.tape import Tape
+from infrastructure.venues.lane import PACES, Pace
 from infrastructure.venues.simulated_market import TimedAlert
 from tests import spec
 from tests.domain.portfolio_risk.desk import Desk
@@ -51,9 +52,9 @@ def walks(chance: random.Random, minutes: int) -> dict[str, Tape]:
     return tapes
 
 
-@given(st.integers(0, 2**32), st.booleans(), st.data())
+@given(st.integers(0, 2**32), st.sampled_from(PACES), st.data())
 @settings(max_examples=150)
-def test_the_log_is_the_same_byte_for_byte(seed: int, every: bool, data: st.DataObject) -> None:
+def test_the_log_is_the_same_byte_for_byte(seed: int, pace: Pace, data: st.DataObject) -> None:
     chance, minutes = random.Random(seed), data.draw(st.integers(30, 160))
     offset = OffsetSettings(
         loss_threshold_pct=Decimal(data.draw(st.sampled_from(["-0.5", "-1.5", "-4"]))),
@@ -79,15 +80,15 @@ def test_the_log_is_the_same_byte_for_byte(seed: int, every: bool, data: st.Data
         buy(chance.choice(NAMES), minute, chance.choice(["buy", "buy", "buy", "sell", "exit"]))
         for minute in sorted(chance.sample(range(1, minutes), 12))
     ]
-    assert_same(tapes, alerts, offset, group, every=every)
+    assert_same(tapes, alerts, offset, group, pace=pace)
 
 
 def assert_same(
-    tapes: dict[str, Tape], alerts: list[TimedAlert], offset: OffsetSettings, group: Any, *, every: bool = False
+    tapes: dict[str, Tape], alerts: list[TimedAlert], offset: OffsetSettings, group: Any, *, pace: Pace = "skip"
 ) -> None:
     with answering(None):
         restless = play(tapes, alerts, offset, group)
-    assert play(tapes, alerts, offset, group, every=every).ledger.log == restless.ledger.log
+    assert play(tapes, alerts, offset, group, pace=pace).ledger.log == restless.ledger.log
 
 
 def fall(*, answer: Answer | None) -> Play:

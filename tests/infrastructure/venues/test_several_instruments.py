@@ -20,7 +20,7 @@ from domain.signal.events import SignalAccepted
 from domain.values import InstrumentId, Price, Quantity, Time, time_text
 from infrastructure.market_data.columns_file import view
 from infrastructure.market_data.tape import Tape
-from infrastructure.venues.lane import Bounds, Lane
+from infrastructure.venues.lane import PACES, Bounds, Lane, Pace
 from infrastructure.venues.simulated import SimulatedVenue, Terms, Wallet
 from infrastructure.venues.simulated_market import VENUE, SimulatedMarket, TimedAlert
 from replay.backtest import ACCOUNT, BotSetup, Game, MarketSetup, Portfolio, market_of, play, portfolio_game
@@ -60,9 +60,9 @@ def alert(name: str, minute: float, action: str = "buy", price: str | None = "10
     return TimedAlert(at, name.lower(), json.dumps(body if price is None else {**body, "price": price}))
 
 
-def played(asked: Portfolio, tapes: Sequence[Tape], alerts: Sequence[TimedAlert], *, every: bool = False) -> ListLedger:
+def played(asked: Portfolio, tapes: Sequence[Tape], alerts: Sequence[TimedAlert], *, pace: Pace = "skip") -> ListLedger:
     ledger = ListLedger()
-    play(portfolio_game(asked, tapes, alerts), ledger, every=every)
+    play(portfolio_game(asked, tapes, alerts), ledger, pace=pace)
     return ledger
 
 
@@ -159,9 +159,9 @@ def test_an_entry_is_sized_by_the_closes_of_all_that_is_held() -> None:
     bots = tuple(replace(bot, settings=one_leg) for bot in asked.bots)
     asked = replace(asked, bots=bots)
     halved = [FLAT, FLAT, (10000, 10000, 5000, 5000), (5000,) * 4, (5000,) * 4]
-    for every in (False, True):
+    for pace in PACES:
         sent = [alert("BTC", 0), alert("ETH", 4)]
-        ledger = played(asked, [tape(halved), tape([FLAT] * 5)], sent, every=every)
+        ledger = played(asked, [tape(halved), tape([FLAT] * 5)], sent, pace=pace)
         first, second = ledger.of(EntrySized)
         assert (first.equity, first.marks, first.capital) == (10_000 * 10**8, (), 5000 * 10**8)
         assert (second.equity, second.marks) == (7500 * 10**8, (("BTC/USDT", 5000),))
@@ -330,7 +330,7 @@ def test_law_17_feeds_that_skip_or_not_give_the_same_log_over_several_tapes(
     game = portfolio_game(asked, tapes, sent)
     skipping, plain, every = ListLedger(), ListLedger(), ListLedger()
     play(game, skipping)
-    play(game, every, every=True)
+    play(game, every, pace="every")
     _play_plainly(game, plain)
     assert skipping.log == plain.log
     assert skipping.log == every.log
@@ -341,8 +341,8 @@ def test_law_17_feeds_that_skip_or_not_give_the_same_log_over_several_tapes(
 class PlainLane(Lane):
     """Shows its book every candle, and skips none."""
 
-    def look_ahead(self, stop: int, soonest: Time, watched: Bounds | None) -> None:
-        self.look_at_next(stop)
+    def look_ahead(self, stop: int, soonest: Time, watched: Bounds | None, pace: Pace = "skip") -> None:  # noqa: ARG002
+        super().look_ahead(stop, soonest, watched, "every")
 
 
 def _play_plainly(game: Game, ledger: ListLedger) -> None:

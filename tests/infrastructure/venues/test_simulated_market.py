@@ -12,7 +12,7 @@ from domain.ports import ClockStarted, DeadlineReached, Input, Interest, Mark, M
 from domain.signal.commands import DeliverAlert
 from domain.signal.events import SignalAccepted
 from domain.values import Time, time_text
-from infrastructure.venues.lane import Lane
+from infrastructure.venues.lane import PACES, Lane, Pace
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
 from replay.backtest import Setup, backtest
@@ -36,9 +36,9 @@ def alert(minute: float, action: str = "buy", price: str | None = None) -> Timed
     return TimedAlert(at, "signals", body)
 
 
-def played(candles: Any, alerts: list[TimedAlert], *, every: bool = False, **changes: Any) -> ListLedger:
+def played(candles: Any, alerts: list[TimedAlert], *, pace: Pace = "skip", **changes: Any) -> ListLedger:
     ledger = ListLedger()
-    backtest(setup(**changes), tape_of(candles), alerts, ledger, every=every)
+    backtest(setup(**changes), tape_of(candles), alerts, ledger, pace=pace)
     return ledger
 
 
@@ -154,8 +154,8 @@ def test_law_17_a_feed_that_skips_gives_the_same_log(
         instrument(), Terms(Decimal("0.0002"), Decimal("0.001")), {"USDT": Decimal(100000)},
         group_settings(*legs, when_flat=when_flat, max_pyramids=2, reverse=True, **ends),
     )  # fmt: skip
-    for put_every_candle in (False, True):
+    for pace in PACES:
         ledger = ListLedger()
-        backtest(asked, tape, sent, ledger, every=put_every_candle)
+        backtest(asked, tape, sent, ledger, pace=pace)
         logs.append(ledger.log)
     assert logs[0] == logs[1]

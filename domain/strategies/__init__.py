@@ -1,0 +1,1 @@
+"""The strategies that ship, one a file; each has a `STRATEGY`."""
