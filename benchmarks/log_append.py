@@ -17,6 +17,7 @@ import struct
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -240,7 +241,7 @@ def open_loop(database: Database, folder: Path, recording: Recording, rate: int,
     ledger = PostgresLedger.begin(database, OPENING, recording.records[0].at)
     mapper = RecordMapper(ledger.run)
     latencies: list[float] = []
-    pending: list[Future[list[int]]] = []
+    pending: deque[Future[list[int]]] = deque()
     records, due = _endless(recording.records), 0.0
     gc.collect()
     gc.freeze()  # the recorded game is the benchmark's, no server has it in memory: a collector need not walk it
@@ -255,9 +256,11 @@ def open_loop(database: Database, folder: Path, recording: Recording, rate: int,
                 dues.append(due)
                 due += len(record.events) / rate
             if batch:
-                done = database.recorder.sequencer.submit([mapper.to_stored_event(record) for record in batch])
+                done = database.recorder.sequencer.submit(mapper.to_batch(batch))
                 done.add_done_callback(_when_done(latencies, start, dues))
                 pending.append(done)
+            while pending and pending[0].done():  # kept to the end, they would be the most that a collector has to walk
+                pending.popleft().result()
             time.sleep(max(0.0, TICK_SECONDS - (time.perf_counter() - start - now)))
         for done in pending:
             done.result()

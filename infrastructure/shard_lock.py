@@ -4,6 +4,7 @@ The lock is the session's, so that a dead worker's ends with it; the lease is th
 wakes up again appends nothing (`append_records` looks at it in the statement that writes).
 """
 
+import contextlib
 import os
 import socket
 import time
@@ -15,6 +16,7 @@ from domain.errors import FencedError, StoreError
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.datastore import patient
 from infrastructure.event_store.leases import current_epoch, take_lease
+from infrastructure.event_store.watchful import WatchfulConnection
 
 TAKE_OVER_SECONDS = 10.0
 _LOCK = 0x7472_7565_0004
@@ -34,21 +36,22 @@ class ShardLock:
         self._database = database
         self._channel = channel
         self._run = 0
+        self._held = False
         self._session: psycopg.Connection[Any] | None = None
 
     def take(self, *, take_over: bool) -> None:
         """Hold the lock; raises StoreError where another worker does, unless its session is to be ended for it."""
         try:
-            self._session = psycopg.connect(patient(self._database.url), autocommit=True)
+            self._session = WatchfulConnection.connect(patient(self._database.url), autocommit=True)
             if take_over:
                 self._session.execute(_END_HOLDER, [_LOCK, _LOCK])
-            held = self._try(TAKE_OVER_SECONDS if take_over else 0)
-            if held:
+            self._held = self._try(TAKE_OVER_SECONDS if take_over else 0)
+            if self._held:
                 self._session.execute(f"LISTEN {self._channel}".encode())
         except psycopg.Error as error:
             self.close()
             raise StoreError(f"the shard cannot be taken: {error}") from error
-        if not held:
+        if not self._held:
             self.close()
             raise StoreError(
                 "another Truetape worker runs on this database; stop it first, or take over with --take-over"
@@ -75,8 +78,14 @@ class ShardLock:
             return
 
     def close(self) -> None:
-        if self._session is not None:
-            self._session.close()
+        """Give the lock back: by itself it would go a moment after this has returned, and the next one find it taken."""
+        if self._session is None:
+            return
+        if self._held:
+            self._held = False
+            with contextlib.suppress(psycopg.Error):  # a session that was lost has given it back
+                self._session.execute("SELECT pg_advisory_unlock(%s)", [_LOCK])
+        self._session.close()
 
     def _try(self, seconds: float) -> bool:
         """Whether we have it; a session that was ended gives it back within moments."""

@@ -95,6 +95,7 @@ def _database() -> str:
 
     from infrastructure.database import open_database
     from infrastructure.event_store.runs import list_runs
+    from infrastructure.event_store.server_advice import advice
     from infrastructure.market_data.shelf import Stored, list_tapes
     from infrastructure.projection_lag import watch
     from infrastructure.projection_stops import find_stops
@@ -108,7 +109,7 @@ def _database() -> str:
             last = database.recorder.max_notification_id()
         except PersistenceError as error:
             raise StoreError(f"the log cannot be read: {error}") from error
-        stops, lags = find_stops(database), watch(database).lags
+        stops, lags, advised = find_stops(database), watch(database).lags, advice(database)
     if stops:
         said = "; ".join(f"{stop.projection} at position {stop.position}: {stop.reason}" for stop in stops)
         raise StoreError(f"trading goes on, but read models have stopped: {said}")
@@ -121,7 +122,8 @@ def _database() -> str:
     interrupted = sum(run.end is None for run in runs)
     behind = max(lag.events for lag in lags)
     models = f"read models {behind:,} events behind" if behind else "read models up to date"
-    return (
+    found = (
         f"safe settings, append-only role, {len(runs)} runs kept ({interrupted} interrupted), log to position {last or 0}, "
         f"{models}"
     )
+    return "; advised: ".join([found, *advised])

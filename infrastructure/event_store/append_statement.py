@@ -1,7 +1,7 @@
 """The one statement that appends, what goes into it, and what tells afterwards whether it was carried out."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from itertools import accumulate
 from typing import Any
@@ -13,23 +13,16 @@ from msgspec import Struct
 from psycopg.rows import DictRow, TupleRow, tuple_row
 
 from domain.errors import FencedError
-from infrastructure.event_store.arrays import packed
+from infrastructure.event_store.arrays import joined, packed
+from infrastructure.event_store.batch import COLUMNS, Batch, Gap, Stream
 from infrastructure.event_store.datastore import WriterDatastore
-from infrastructure.event_store.mapper import StoredRecord
 
 LOCK = 0x7472_7565_0002
 """The advisory lock that `append_records` takes, to the end of its transaction: positions are in the order of commits,
 so a reader that has seen a position has seen every one before it."""
 LOCKED = "SELECT pg_advisory_xact_lock(%s)"
 
-_COLUMNS = {
-    "run": "bigint", "stream": "integer", "originator_version": "integer", "events": "integer", "at": "bigint",
-    "observed_at": "bigint", "venue_at": "bigint", "clock_offset": "bigint", "actor": "text",
-    "cause_stream": "integer", "cause_version": "integer", "key": "text", "topic": "text", "leaf": "bytea",
-    "state": "bytea",
-}  # fmt: skip
-"""The columns behind the position, by the stored record's field."""
-_APPEND = f"SELECT append_records({', '.join(['%b'] * (len(_COLUMNS) + 5))})".encode()
+_APPEND = f"SELECT append_records({', '.join(['%b'] * (len(COLUMNS) + 5))})".encode()
 _FIND = """
 SELECT asked.place, records.position, records.leaf
 FROM unnest(%s::bigint[], %s::integer[], %s::integer[]) WITH ORDINALITY AS asked (run, stream, version, place)
@@ -41,17 +34,15 @@ _UNHEARD = ("08", "57P")
 
 Also = Callable[[psycopg.Connection[DictRow], Sequence[int]], None]
 """Given the connection, inside the transaction of an append, and the positions of its records."""
-Stream = tuple[int, int]
-"""(run, stream)."""
 
 
 class Append(Struct):
-    """Records to append all or none, under these epochs of their runs; `done` gets their positions.
+    """A batch to append whole or not at all, under these epochs of its runs; `done` gets its positions.
 
-    `again`: whether they are on the log already is not known, and if they are, that is a success.
+    `again`: whether it is on the log already is not known, and if it is, that is a success.
     """
 
-    records: Sequence[StoredRecord]
+    batch: Batch
     also: Also | None
     epochs: dict[int, int]
     again: bool
@@ -59,25 +50,25 @@ class Append(Struct):
 
 
 class Statement(Struct, frozen=True):
-    """An attempt to append, of which the server says whether the log ended at `first`."""
+    """An attempt to append, of which the server says whether the log ended at `first`; after it, it ends at `after`."""
 
     attempt: int
     epochs: dict[int, int]
     positions: list[int]
+    after: int
     parameters: list[Any]
 
     @classmethod
-    def of(cls, waiting: Sequence[Append], records: Sequence[StoredRecord], first: int) -> "Statement":
+    def of(cls, waiting: Sequence[Append], first: int) -> "Statement":
         """Raises FencedError where two of those that wait name different epochs of a run."""
         attempt, epochs = secrets.randbits(62), _epochs(waiting)
-        positions = list(accumulate((record.events for record in records[:-1]), initial=first))
-        fields = [vars(record) for record in records]
-        columns = [packed(kind, [field[name] for field in fields]) for name, kind in _COLUMNS.items()]
+        *positions, after = accumulate((count for each in waiting for count in each.batch.counts), initial=first)
+        columns = map(joined, zip(*(each.batch.columns for each in waiting), strict=True))
         parameters = [
             attempt, packed("bigint", list(epochs)), packed("integer", list(epochs.values())), first,
             packed("bigint", positions), *columns,
         ]  # fmt: skip
-        return cls(attempt, epochs, positions, parameters)
+        return cls(attempt, epochs, positions, after, parameters)
 
     def execute(self, connection: psycopg.Connection[DictRow]) -> int:
         """Where the log ended; if that is `first`, the records are written. Raises FencedError."""
@@ -89,36 +80,32 @@ class Statement(Struct, frozen=True):
         return int(ended)
 
 
-def find(connection: psycopg.Connection[DictRow], records: Sequence[StoredRecord]) -> list[TupleRow]:
+def find(connection: psycopg.Connection[DictRow], batches: Sequence[Batch]) -> list[TupleRow]:
     """(place, position, leaf) of what is on the log at the records' versions."""
-    wanted = [
-        [record.run for record in records],
-        [record.stream for record in records],
-        [record.originator_version for record in records],
-    ]
+    streams = [stream for batch in batches for stream in batch.streams]
+    versions = [version for batch in batches for version in batch.versions]
+    wanted = [[run for run, _ in streams], [stream for _, stream in streams], versions]
     with connection.cursor(row_factory=tuple_row) as cursor:
         return cursor.execute(_FIND, wanted).fetchall()
 
 
 @retry((InterfaceError, OperationalError), max_attempts=5, wait=0.2)
-def read_back(datastore: WriterDatastore, records: Sequence[StoredRecord], attempt: int | None) -> list[TupleRow]:
+def read_back(datastore: WriterDatastore, batches: Sequence[Batch], attempt: int | None) -> list[TupleRow]:
     """What became of an append: as `find`; where it finds nothing, the attempt can write nothing any more.
 
     Under the lock: a lost transaction that has it holds it to its end, and one that comes later finds itself given up.
     """
     with datastore.get_connection() as connection, connection.transaction():
         connection.execute(LOCKED, [LOCK])
-        found = find(connection, records)
+        found = find(connection, batches)
         if not found and attempt is not None:
             connection.execute(_GIVE_UP, [attempt])
         return found
 
 
-def same(records: Sequence[StoredRecord], found: Sequence[TupleRow]) -> bool:
+def same(batches: Sequence[Batch], found: Sequence[TupleRow]) -> bool:
     """Whether what was found are these very records."""
-    return len(found) == len(records) and all(
-        record.leaf == leaf for record, (_, _, leaf) in zip(records, found, strict=True)
-    )
+    return [leaf for batch in batches for leaf in batch.leaves] == [leaf for _, _, leaf in found]
 
 
 def is_unheard(error: BaseException) -> bool:
@@ -135,27 +122,19 @@ def is_taken(error: PersistenceError) -> bool:
     return isinstance(cause, psycopg.errors.UniqueViolation) and cause.diag.table_name == "records"
 
 
-def conflict(records: Sequence[StoredRecord], heads: dict[Stream, int], known: dict[Stream, int]) -> str | None:
-    """Why the records do not follow, moving `heads` on as far as they do; None if they do."""
-    for record in records:
-        stream = (record.run, record.stream)
-        head = heads.get(stream)
-        if head is None:
-            head = known.get(stream, 0)
-        if record.originator_version != head + 1:
-            return (
-                f"stream {record.stream} of run {record.run} is at version {head}; "
-                f"a record for version {record.originator_version} does not follow, and nothing was appended"
-            )
-        heads[stream] = record.last_version
-    return None
+def conflict(batch: Batch, heads: Mapping[Stream, int]) -> str | None:
+    """Why the batch does not follow what its streams are at, None if it does; a stream that is not named has no record."""
+    for stream, version in batch.begins.items():
+        if version != heads.get(stream, 0) + 1:
+            return _does_not_follow(Gap(stream, heads.get(stream, 0), version))
+    return _does_not_follow(batch.gap) if batch.gap else None
 
 
 def write_also(connection: psycopg.Connection[DictRow], waiting: Sequence[Append], positions: Sequence[int]) -> None:
     """Write what else belongs into the transaction, each part with its own positions."""
     start = 0
     for each in waiting:
-        end = start + len(each.records)
+        end = start + len(each.batch)
         if each.also is not None:
             each.also(connection, positions[start:end])
         start = end
@@ -165,8 +144,16 @@ def _epochs(waiting: Sequence[Append]) -> dict[int, int]:
     """Under which epoch each run is appended to; raises FencedError where two of the group differ."""
     epochs: dict[int, int] = {}
     for each in waiting:
-        for run in {record.run for record in each.records}:
+        for run in each.batch.runs:
             epoch = each.epochs.get(run, 0)
             if epochs.setdefault(run, epoch) != epoch:
                 raise FencedError(f"another writer of this process has taken run {run}; nothing was appended")
     return epochs
+
+
+def _does_not_follow(gap: Gap) -> str:
+    run, stream = gap.stream
+    return (
+        f"stream {stream} of run {run} is at version {gap.head}; "
+        f"a record for version {gap.version} does not follow, and nothing was appended"
+    )

@@ -5,9 +5,10 @@ psycopg makes an array element by element, which for sixteen columns costs more 
 
 import struct
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
+from msgspec import Struct
 from psycopg import Connection
 from psycopg.abc import Buffer
 from psycopg.adapt import Dumper
@@ -57,16 +58,36 @@ def register(connection: Connection[object]) -> None:
         connection.adapters.register_dumper(kind, dumper)
 
 
-def packed(kind: str, values: Sequence[int | str | bytes | None]) -> PackedArray:
-    """The values, at least one, as an array of `bigint`, `integer`, `boolean`, `text` or `bytea`.
+class Column(Struct, frozen=True, gc=False):
+    """Values of one kind in the form that an array has them in, which arrays of several columns can be made from."""
+
+    kind: str
+    count: int
+    nulls: bool
+    body: bytes
+
+
+def column(kind: str, values: Sequence[int | str | bytes | None]) -> Column:
+    """The values, at least one, of kind `bigint`, `integer`, `boolean`, `text` or `bytea`.
 
     Raises OverflowError, struct.error or UnicodeEncodeError for what no such array holds.
     """
-    count = len(values)
-    element, _ = _OIDS[kind]
     pack = _integers if kind in _WIDTHS else _names if kind == "text" else _variable
-    nulls = int(None in values)
-    return _KINDS[kind](_HEADER(1, nulls, element, count, 1) + pack(kind, values))
+    return Column(kind, len(values), None in values, pack(kind, values))
+
+
+def joined(columns: Sequence[Column]) -> PackedArray:
+    """Columns of one kind, at least one, as one array."""
+    kind = columns[0].kind
+    element, _ = _OIDS[kind]
+    nulls, count = any(each.nulls for each in columns), sum(each.count for each in columns)
+    header = _HEADER(1, nulls, element, count, 1)
+    return _KINDS[kind](b"".join([header, *(each.body for each in columns)]))
+
+
+def packed(kind: str, values: Sequence[int | str | bytes | None]) -> PackedArray:
+    """The values as an array; what `column` says holds."""
+    return joined([column(kind, values)])
 
 
 def _integers(kind: str, values: Sequence[int | str | bytes | None]) -> bytes:
@@ -88,11 +109,16 @@ def _names(_: str, values: Sequence[int | str | bytes | None]) -> bytes:
     return b"".join([entries[value] for value in values])
 
 
-def _variable(_: str, values: Sequence[int | str | bytes | None]) -> bytes:
+def _variable(kind: str, values: Sequence[int | str | bytes | None]) -> bytes:
     first = values[0]
     if values.count(first) == len(values):
         return _entry(first) * len(values)
-    return b"".join(map(_entry, values))
+    if kind != "bytea" or None in values:
+        return b"".join(map(_entry, values))
+    parts: list[Any] = [b""] * (2 * len(values))
+    parts[::2] = map(_LENGTH, map(len, cast("Sequence[bytes]", values)))
+    parts[1::2] = values
+    return b"".join(parts)
 
 
 def _entry(value: int | str | bytes | None) -> bytes:

@@ -10,6 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 
 from infrastructure.event_store import arrays
+from infrastructure.event_store.watchful import WatchfulConnection
 
 ACT_AS_WRITER = "SET ROLE truetape_writer"
 _CONNECT_SECONDS = 10.0
@@ -48,7 +49,7 @@ class WriterDatastore(PostgresDatastore):
         self.url = url
         self.pool = ConnectionPool(
             patient(url),
-            connection_class=psycopg.Connection[DictRow],
+            connection_class=WatchfulConnection,
             kwargs={"row_factory": dict_row},
             min_size=1,
             max_size=_CONNECTIONS_MAX,
@@ -68,7 +69,10 @@ class WriterDatastore(PostgresDatastore):
             # What brought one down (a restart) will have brought down those that wait in the pool: without this each of them
             # is an error to whoever gets it.
             if connection is not None and connection.broken:
-                self.pool.check()
+                if isinstance(connection, WatchfulConnection) and connection.gave_up:
+                    self.pool.drain()  # to ask each of them would take as long as it took this one to give up
+                else:
+                    self.pool.check()
 
     def after_connect_func(self) -> Callable[[psycopg.Connection[Any]], None]:
         after_connect = super().after_connect_func()

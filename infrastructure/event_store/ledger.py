@@ -12,10 +12,11 @@ from domain.engine_events import EngineStarted
 from domain.errors import InDoubtError, StoreError
 from domain.message import Event, Record
 from domain.values import Time
+from infrastructure.event_store.batch import Batch
 from infrastructure.event_store.codec import LogDigest
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.engine_version import engine_version, rules_hash
-from infrastructure.event_store.mapper import RecordMapper, StoredRecord
+from infrastructure.event_store.mapper import RecordMapper
 
 RULES = "candle-v1"
 ENGINE_STREAM = 0
@@ -39,7 +40,7 @@ class Sent(Struct, frozen=True):
     """A group of records on its way into the log."""
 
     records: list[Record[Event]]
-    stored: list[StoredRecord]
+    batch: Batch
     done: "Future[list[int]]"
 
 
@@ -89,10 +90,10 @@ class PostgresLedger:
         It is encoded while the group before it is written.
         """
         waiting = self._waiting
-        stored = [self._mapper.to_stored_event(record) for record in waiting]
+        batch = self._mapper.to_batch(waiting)
         self._confirm()
         if waiting:
-            self._sent = Sent(waiting, stored, self._database.recorder.sequencer.submit(stored))
+            self._sent = Sent(waiting, batch, self._database.recorder.sequencer.submit(batch))
             self._waiting = []
 
     def _confirm(self) -> None:
@@ -104,8 +105,8 @@ class PostgresLedger:
         if sent is None:
             return
         if sent.done.done() and isinstance(sent.done.exception(), InDoubtError):
-            done = self._database.recorder.sequencer.submit(sent.stored, again=True)
-            sent = self._sent = Sent(sent.records, sent.stored, done)
+            done = self._database.recorder.sequencer.submit(sent.batch, again=True)
+            sent = self._sent = Sent(sent.records, sent.batch, done)
         try:
             sent.done.result()
         except InDoubtError:
@@ -115,7 +116,7 @@ class PostgresLedger:
             self._waiting = sent.records + self._waiting
             raise
         self._sent = None
-        self.digest.update_encoded(sent.records, [row.state for row in sent.stored])
+        self.digest.update_encoded(sent.records, sent.batch.states)
 
     def end(self) -> None:
         """Flush, and record that the run is complete: how many records and events, with which digest."""

@@ -1,5 +1,6 @@
 """To the eventsourcing library, a Record of one run is the domain event: one row, one range of versions, one topic."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ from eventsourcing.persistence import Mapper, Notification, StoredEvent, Transco
 
 from domain.message import Event, Record
 from infrastructure.event_store import codec
+from infrastructure.event_store.batch import COLUMNS, Batch
 
 
 @dataclass(frozen=True, init=False)
@@ -41,6 +43,12 @@ class RecordNotification(Notification):
 
     events: int
     leaf: bytes
+
+
+def batch_of(records: Sequence[StoredRecord]) -> Batch:
+    """Stored records, as they are appended."""
+    fields = [vars(record) for record in records]
+    return Batch.of({name: [field[name] for field in fields] for name in COLUMNS})
 
 
 def originator_id(run: int, stream: int) -> str:
@@ -93,6 +101,28 @@ class RecordMapper(Mapper[str]):
             key=record.key,
             leaf=codec.leaf_of(state),
         )
+
+    def to_batch(self, records: Sequence[Record[Event]]) -> Batch:
+        """The records as they are appended, a column at a time: a third of what a stored record of each costs."""
+        states = list(map(codec.encode, records))
+        causes = [record.cause or (None, None) for record in records]
+        return Batch.of({
+            "run": [self.run] * len(records),
+            "stream": [record.stream for record in records],
+            "originator_version": [record.version for record in records],
+            "events": [len(record.events) for record in records],
+            "at": [record.at for record in records],
+            "observed_at": [record.observed_at for record in records],
+            "venue_at": [record.venue_at for record in records],
+            "clock_offset": [record.clock_offset for record in records],
+            "actor": [record.actor for record in records],
+            "cause_stream": [stream for stream, _ in causes],
+            "cause_version": [version for _, version in causes],
+            "key": [record.key for record in records],
+            "topic": [codec.TOPIC] * len(records),
+            "leaf": list(map(codec.leaf_of, states)),
+            "state": states,
+        })  # fmt: skip
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
         """Decode the Record; raises StoreError with its run and position."""

@@ -17,7 +17,13 @@ from psycopg.rows import TupleRow, tuple_row
 
 from infrastructure.event_store.append_statement import Also
 from infrastructure.event_store.datastore import WriterDatastore
-from infrastructure.event_store.mapper import RecordNotification, StoredRecord, originator_id, parse_originator_id
+from infrastructure.event_store.mapper import (
+    RecordNotification,
+    StoredRecord,
+    batch_of,
+    originator_id,
+    parse_originator_id,
+)
 from infrastructure.event_store.sequencer import Sequencer
 
 CHANNEL = "records"
@@ -58,7 +64,7 @@ class RecordRecorder(PostgresApplicationRecorder):
         StoreError, leaves that open.
         """
         records = [_checked(event) for event in stored_events]
-        return self.sequencer.submit(records, also, epochs).result()
+        return self.sequencer.submit(batch_of(records), also, epochs).result()
 
     @retry((InterfaceError, OperationalError), max_attempts=5, wait=0.2)
     def select_events(

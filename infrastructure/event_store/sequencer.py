@@ -23,7 +23,6 @@ from infrastructure.event_store.append_statement import (
     Also,
     Append,
     Statement,
-    Stream,
     conflict,
     find,
     is_taken,
@@ -32,8 +31,8 @@ from infrastructure.event_store.append_statement import (
     same,
     write_also,
 )
+from infrastructure.event_store.batch import Batch, Stream
 from infrastructure.event_store.datastore import WriterDatastore
-from infrastructure.event_store.mapper import StoredRecord
 
 GROUP_RECORDS = 4000
 """Records that one commit takes at most, a larger single append aside."""
@@ -41,6 +40,9 @@ QUEUED_RECORDS = 40_000
 """Records that may wait before whoever appends waits too."""
 HEADS_KEPT = 200_000
 """Streams whose ends are remembered."""
+HANDED_OVER_RECORDS = 100
+"""An append of so many is under way before whoever submits it goes on with other work: a thread that computes would keep
+the interpreter from the sequencer's for a whole switch interval, 5 ms, which is as long as the append itself."""
 _ATTEMPTS = 3
 
 _HEADS = """
@@ -69,12 +71,13 @@ class Sequencer:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._busy = False
         self._next: int | None = None
         self._heads: dict[Stream, int] = {}
 
     def submit(
         self,
-        records: Sequence[StoredRecord],
+        batch: Batch,
         also: Also | None = None,
         epochs: dict[int, int] | None = None,
         *,
@@ -89,20 +92,22 @@ class Sequencer:
         """
         assert threading.current_thread() is not self._thread, "the sequencer would wait for itself"
         done: Future[list[int]] = Future()
-        if not records:
+        if not len(batch):
             done.set_result([])
             return done
         with self._changed:
             self._changed.wait_for(lambda: self._queued < QUEUED_RECORDS or self._closed)
             if self._closed:
                 raise StoreError("the database is closed; nothing was appended")
-            self.measures.follow(done, len(records))
-            self._queue.append(Append(records, also, epochs or {}, again, done))
-            self._queued += len(records)
+            self.measures.follow(done, len(batch))
+            self._queue.append(Append(batch, also, epochs or {}, again, done))
+            self._queued += len(batch)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="truetape-sequencer", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
+            if len(batch) >= HANDED_OVER_RECORDS:
+                self._changed.wait_for(lambda: self._busy or not self._queue)
         return done
 
     def close(self) -> None:
@@ -128,16 +133,18 @@ class Sequencer:
     def _wait(self) -> bool:
         """Until something is queued; False at the end."""
         with self._changed:
+            self._busy = False
             self._changed.wait_for(lambda: self._queue or self._closed)
+            self._busy = True
             return bool(self._queue)
 
     def _take(self, group: list[Append]) -> None:
         """Move what is queued into the group, up to a group's size."""
         with self._changed:
             size = 0
-            while self._queue and (not group or size + len(self._queue[0].records) <= GROUP_RECORDS):
+            while self._queue and (not group or size + len(self._queue[0].batch) <= GROUP_RECORDS):
                 group.append(self._queue[0])
-                size += len(self._queue.popleft().records)
+                size += len(self._queue.popleft().batch)
             self._queued -= size
             self._changed.notify_all()
 
@@ -157,7 +164,7 @@ class Sequencer:
         else:
             start = 0
             for each in waiting:
-                end = start + len(each.records)
+                end = start + len(each.batch)
                 each.done.set_result(positions[start:end])
                 start = end
         for each in _unsettled(group):
@@ -165,9 +172,9 @@ class Sequencer:
 
     def _append(self, group: list[Append]) -> tuple[list[Append], list[int]]:
         """Write those of the group that follow. Returns the written ones; of the others some have been told why not."""
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             try:
-                return self._write(group)
+                return self._write(group, trusting=attempt == 0)
             except _MovedError:
                 continue  # look again
         # Others append faster than we can look: this time look while they have to wait.
@@ -183,72 +190,74 @@ class Sequencer:
                 raise  # before COMMIT: nothing was written
             waiting, _ = written
             # That transaction holds the lock to its end: there is no attempt that could come later.
-            return waiting, self._resolve([record for each in waiting for record in each.records], error, None)
+            return waiting, self._resolve(waiting, error, None)
         return written
 
     def _write(
-        self, group: list[Append], connection: psycopg.Connection[DictRow] | None = None
+        self, group: list[Append], connection: psycopg.Connection[DictRow] | None = None, *, trusting: bool = False
     ) -> tuple[list[Append], list[int]]:
-        waiting = self._following(group, connection)
-        records = [record for each in waiting for record in each.records]
-        if not records:
+        waiting = self._following(group, connection, trusting=trusting)
+        if not waiting:
             return [], []
-        positions = self._send(waiting, records, connection)
-        for record in records:
-            self._heads[record.run, record.stream] = record.last_version
+        positions = self._send(waiting, connection)
+        for each in waiting:
+            self._heads |= each.batch.ends
         if len(self._heads) > HEADS_KEPT:
             self._heads.clear()
         return waiting, positions
 
-    def _following(self, group: list[Append], connection: psycopg.Connection[DictRow] | None) -> list[Append]:
+    def _following(
+        self, group: list[Append], connection: psycopg.Connection[DictRow] | None, *, trusting: bool
+    ) -> list[Append]:
         """Those whose records begin where their streams end, counting the ones before them.
 
         Who does not even follow what is on the log is told so. Who only does not follow one before it is left for later:
-        whether that one is written is not known yet.
+        whether that one is written is not known yet. Trusting, a stream that we have not met and that is written to from
+        version 1 is taken for a new one: where it is not, its version 1 is taken, and the statement writes nothing.
         """
         unknown = {
-            (record.run, record.stream) for each in group for record in each.records
-        } - self._heads.keys()  # fmt: skip
+            stream
+            for each in group
+            for stream, version in each.batch.begins.items()
+            if stream not in self._heads and not (trusting and version == 1)
+        }
         if unknown:
             self._heads |= self._read_heads(unknown, connection)
-        heads: dict[Stream, int] = {}
+        ahead: dict[Stream, int] = {}
         following: list[Append] = []
         for each in _unsettled(group):
-            trial = dict(heads) if len(group) > 1 else heads
-            if conflict(each.records, trial, self._heads) is not None:
+            if conflict(each.batch, self._ends(each.batch, ahead)) is not None:
                 # Perhaps another process has appended what this one follows; what it says then is the truth.
-                self._heads |= self._read_heads({(record.run, record.stream) for record in each.records}, connection)
-                trial = dict(heads)
-                if conflict(each.records, trial, self._heads) is not None:
+                self._heads |= self._read_heads(each.batch.begins, connection)
+                if conflict(each.batch, self._ends(each.batch, ahead)) is not None:
                     self._refuse(each, following, connection)
                     continue
-            heads = trial
+            ahead |= each.batch.ends
             following.append(each)
         return following
 
+    def _ends(self, batch: Batch, ahead: dict[Stream, int]) -> dict[Stream, int]:
+        """Where the batch's streams end behind those that go before it."""
+        return {stream: ahead.get(stream) or self._heads.get(stream, 0) for stream in batch.begins}
+
     def _refuse(self, each: Append, before: Sequence[Append], held: psycopg.Connection[DictRow] | None) -> None:
         """Tell one that does not follow, unless it may when those before it have failed."""
-        reason = conflict(each.records, {}, self._heads)
+        reason = conflict(each.batch, self._heads)
         if reason is None or _meet(each, before):
             return
         found: Sequence[TupleRow] = ()
         if each.again:
             with nullcontext(held) if held else self._connection() as connection:
-                found = find(connection, each.records)
-        if found and same(each.records, found):
+                found = find(connection, [each.batch])
+        if found and same([each.batch], found):
             each.done.set_result([position for _, position, _ in found])
         else:
             each.done.set_exception(ConflictError(reason))
 
-    def _send(
-        self,
-        waiting: Sequence[Append],
-        records: Sequence[StoredRecord],
-        held: psycopg.Connection[DictRow] | None,
-    ) -> list[int]:
+    def _send(self, waiting: Sequence[Append], held: psycopg.Connection[DictRow] | None) -> list[int]:
         """The one statement, with what else belongs into its transaction; raises _MovedError, and nothing was written."""
         first = self._read_end(held) if self._next is None else self._next
-        statement = Statement.of(waiting, records, first)
+        statement = Statement.of(waiting, first)
         try:
             with nullcontext(held) if held else self._connection() as connection:
                 alone = held or not any(each.also for each in waiting)
@@ -260,8 +269,8 @@ class Sequencer:
             if is_taken(error):
                 raise _MovedError from error
             # The answer to COMMIT may be what was lost; asking again would be a conflict with ourselves.
-            return self._resolve(records, error, statement.attempt if is_unheard(error) else None)
-        self._next = statement.positions[-1] + records[-1].events
+            return self._resolve(waiting, error, statement.attempt if is_unheard(error) else None)
+        self._next = statement.after
         return statement.positions
 
     def _execute(self, connection: psycopg.Connection[DictRow], statement: Statement, first: int) -> None:
@@ -297,10 +306,11 @@ class Sequencer:
     def _connection(self) -> AbstractContextManager[psycopg.Connection[DictRow]]:
         return self._datastore.get_connection()
 
-    def _resolve(self, records: Sequence[StoredRecord], error: PersistenceError, attempt: int | None) -> list[int]:
+    def _resolve(self, waiting: Sequence[Append], error: PersistenceError, attempt: int | None) -> list[int]:
         """The positions of an append whose outcome is unknown, if it was written; else what to say of it."""
+        batches = [each.batch for each in waiting]
         try:
-            found = read_back(self._datastore, records, attempt)
+            found = read_back(self._datastore, batches, attempt)
         except PersistenceError as unreachable:
             raise InDoubtError(
                 f"Postgres was lost during an append ({_first_line(error)}) and does not answer ({_first_line(unreachable)}); "
@@ -308,7 +318,7 @@ class Sequencer:
             ) from error
         if not found:
             raise StoreError(f"nothing was appended: {_first_line(error)}") from error
-        if not same(records, found):
+        if not same(batches, found):
             raise ConflictError("another writer has appended to these streams; nothing was appended") from error
         return [position for _, position, _ in found]
 
@@ -319,8 +329,7 @@ def _unsettled(group: Sequence[Append]) -> list[Append]:
 
 def _meet(each: Append, others: Sequence[Append]) -> bool:
     """Whether any of the others writes to a stream of this one."""
-    streams = {(record.run, record.stream) for record in each.records}
-    return any((record.run, record.stream) in streams for other in others for record in other.records)
+    return any(each.batch.begins.keys() & other.batch.begins.keys() for other in others)
 
 
 def _told(each: Append, error: Exception) -> Exception:

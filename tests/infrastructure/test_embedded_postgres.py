@@ -12,9 +12,12 @@ import psycopg
 import pytest
 
 from domain.errors import InputError, StoreError
+from infrastructure import embedded_postgres
 from infrastructure.database import migrate_database, open_database
 from infrastructure.embedded_postgres import SUPERUSER, WRITER, EmbeddedPostgres
 from infrastructure.event_store.database import connect
+from infrastructure.event_store.reading import select
+from infrastructure.event_store.server_advice import advice
 from infrastructure.settings import load_settings
 from tests.conftest import TestServer
 from tests.infrastructure.event_store.rows import begin
@@ -239,6 +242,22 @@ def test_a_server_that_does_not_start_says_why(home: Path) -> None:
     with pytest.raises(StoreError, match=r"does not start: .*FATAL: .*; its log is .*server\.log"):
         server.start()
     assert not (server.folder / "postmaster.pid").exists()
+
+
+def test_its_settings_hold_for_a_folder_that_is_there_already(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(embedded_postgres, "SETTINGS", {})
+        with open_database(load_settings()) as database:
+            assert "min_wal_size = '512MB'" in advice(database)[0]
+            alter(EmbeddedPostgres(home).url_of(SUPERUSER, "postgres"), "SET min_wal_size = '512MB'")
+            assert advice(database) == []
+            alter(EmbeddedPostgres(home).url_of(SUPERUSER, "postgres"), "RESET min_wal_size")
+            assert advice(database) != []
+    with open_database(load_settings()) as database:
+        assert advice(database) == []
+        names = [*embedded_postgres.SETTINGS, "fsync", "full_page_writes", "synchronous_commit"]
+        found = [select(database, f"SHOW {name}")[0][0] for name in names]
+    assert found == ["off", "512MB", "on", "on", "on"]
 
 
 @pytest.mark.parametrize("setting", ["fsync = off", "full_page_writes = off", "synchronous_commit = off"])

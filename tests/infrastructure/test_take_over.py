@@ -14,7 +14,8 @@ from domain.account.commands import OpenAccount
 from domain.errors import StoreError
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.runs import records_of
-from infrastructure.inbox import Entry, Inbox
+from infrastructure.inbox import CHANNEL, Entry, Inbox
+from infrastructure.shard_lock import ShardLock
 from infrastructure.worker import Worker
 from tests.conftest import ROOT
 
@@ -56,6 +57,14 @@ def ask(database: Database, account: str) -> int:
 
 def taken(database: Database, number: int) -> bool:
     return bool(Inbox(database).outcomes([number]))
+
+
+def test_a_lock_that_was_given_back_is_free_at_once(database: Database) -> None:
+    """Left to the end of its session, some of a hundred find it taken still."""
+    for _ in range(100):
+        lock = ShardLock(database, CHANNEL)
+        lock.take(take_over=False)
+        lock.close()
 
 
 def test_a_stopped_worker_that_wakes_up_appends_nothing(database: Database) -> None:

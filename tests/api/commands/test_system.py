@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from infrastructure import embedded_postgres
 from infrastructure.embedded_postgres import OWNER
 from tests.api.stage import Stage, run
 from tests.conftest import TestServer
@@ -23,6 +24,14 @@ def test_a_healthy_installation(kept: Stage) -> None:
     ended = run("doctor")
     assert ended.code == 0
     assert [line[:5] for line in ended.out.splitlines()] == ["ok   "] * len(CHECKS)
+
+
+@pytest.mark.usefixtures("home")
+def test_what_would_be_faster_is_advised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded_postgres, "SETTINGS", {})
+    ended = run("doctor")
+    assert (ended.code, ended.err) == (0, "")
+    assert "; advised: min_wal_size is 80 MB" in ended.out
 
 
 def unknown_variable(_stage: Stage, patch: pytest.MonkeyPatch, _url: str) -> None:

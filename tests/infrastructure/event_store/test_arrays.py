@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infrastructure.event_store.arrays import packed, register
+from infrastructure.event_store.arrays import column, joined, packed, register
 
 LARGEST = 2**63 - 1
 VALUES: dict[str, st.SearchStrategy[Any]] = {
@@ -42,6 +42,13 @@ def test_an_array_comes_back_as_it_was(connection: psycopg.Connection, array: tu
     with connection.cursor(binary=True) as cursor:
         (came,) = cursor.execute(f"SELECT %s::{kind}[]".encode(), [packed(kind, values)]).fetchone() or ([],)
     assert came == values
+
+
+@given(array=st.sampled_from(sorted(VALUES)).flatmap(arrays_of), cut=st.integers(1, 5))
+def test_columns_joined_are_the_array_of_all_their_values(array: tuple[str, list[Any]], cut: int) -> None:
+    kind, values = array
+    parts = [values[start : start + cut] for start in range(0, len(values), cut)]
+    assert joined([column(kind, part) for part in parts]).packed == packed(kind, values).packed
 
 
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1, 2**64, 2**70])

@@ -140,15 +140,15 @@ def test_of_several_in_doubt_none_is_refused(
 ) -> None:
     """Asked again one by one, those that are written would be in conflict with themselves."""
     run = begin(behind).run
-    rows = [RecordMapper(run).to_stored_event(record(stream, 1)) for stream in (1, 2, 3)]
+    rows = [RecordMapper(run).to_batch([record(stream, 1)]) for stream in (1, 2, 3)]
     with psycopg.connect(superuser_url) as held:
         held.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
         submit = behind.recorder.sequencer.submit
-        first = submit(rows[:1])
+        first = submit(rows[0])
         while not held.execute("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory'").fetchone():
             time.sleep(0.01)
             held.execute("SELECT pg_stat_clear_snapshot()")
-        others = [submit([row]) for row in rows[1:]]
+        others = [submit(row) for row in rows[1:]]
         behind.datastore.pool.timeout = 0.1
         shut_after(door, fault)
     assert first.result(30) == [2]

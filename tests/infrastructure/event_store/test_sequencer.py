@@ -13,6 +13,7 @@ from domain.message import Event, Record
 from domain.values import Time
 from infrastructure.event_store import sequencer as sequencer_module
 from infrastructure.event_store.append_statement import LOCK
+from infrastructure.event_store.batch import Batch
 from infrastructure.event_store.database import Database, connect
 from infrastructure.event_store.leases import take_lease
 from infrastructure.event_store.mapper import RecordMapper, StoredRecord
@@ -23,6 +24,10 @@ from tests.infrastructure.event_store.rows import begin, record
 def stored(run: int, *records: Record[Event]) -> list[StoredRecord]:
     mapper = RecordMapper(run)
     return [mapper.to_stored_event(each) for each in records]
+
+
+def batch(run: int, *records: Record[Event]) -> Batch:
+    return RecordMapper(run).to_batch(records)
 
 
 def versions(database: Database, run: int) -> list[tuple[int, int]]:
@@ -52,9 +57,9 @@ class Held:
 def test_what_is_queued_goes_out_in_one_commit(database: Database, run: int) -> None:
     submit = database.recorder.sequencer.submit
     with Held(database):
-        waiting = [submit(stored(run, record(1, 1)))]
-        waiting += [submit(stored(run, record(1, version, 2))) for version in (2, 4, 6)]
-        waiting += [submit(stored(run, record(2, 1)))]
+        waiting = [submit(batch(run, record(1, 1)))]
+        waiting += [submit(batch(run, record(1, version, 2))) for version in (2, 4, 6)]
+        waiting += [submit(batch(run, record(2, 1)))]
     assert [each.result(30) for each in waiting] == [[2], [3], [5], [7], [9]]
     with psycopg.connect(database.url) as connection:
         rows = connection.execute("SELECT position, xmin::text FROM records WHERE position > 2").fetchall()
@@ -64,9 +69,9 @@ def test_what_is_queued_goes_out_in_one_commit(database: Database, run: int) -> 
 def test_one_that_does_not_follow_is_refused_alone(database: Database, run: int) -> None:
     submit = database.recorder.sequencer.submit
     with Held(database):
-        submit(stored(run, record(9, 1)))
+        submit(batch(run, record(9, 1)))
         good, again, gap, after = (
-            submit(stored(run, each)) for each in (record(1, 1), record(1, 1), record(1, 5), record(1, 2))
+            submit(batch(run, each)) for each in (record(1, 1), record(1, 1), record(1, 5), record(1, 2))
         )
     assert good.result(30) == [3]
     assert after.result(30) == [4]
@@ -82,11 +87,11 @@ def test_one_whose_own_part_fails_fails_alone(database: Database, run: int) -> N
         connection.execute("SELECT 1 / 0")
 
     with Held(database):
-        submit(stored(run, record(9, 1)))
+        submit(batch(run, record(9, 1)))
         good, bad, follower = (
-            submit(stored(run, record(1, 1))),
-            submit(stored(run, record(2, 1)), also=break_it),
-            submit(stored(run, record(1, 2))),
+            submit(batch(run, record(1, 1))),
+            submit(batch(run, record(2, 1)), also=break_it),
+            submit(batch(run, record(1, 2))),
         )
     assert (good.result(30), follower.result(30)) == ([3], [4])
     with pytest.raises(StoreError, match="nothing was appended: division by zero"):
@@ -101,8 +106,8 @@ def test_one_whose_own_part_is_broken_fails_alone(database: Database, run: int) 
         raise ValueError("a bug of ours")
 
     with Held(database):
-        submit(stored(run, record(9, 1)))
-        bad, good = submit(stored(run, record(1, 1)), also=break_it), submit(stored(run, record(2, 1)))
+        submit(batch(run, record(9, 1)))
+        bad, good = submit(batch(run, record(1, 1)), also=break_it), submit(batch(run, record(2, 1)))
     assert good.result(30) == [3]
     with pytest.raises(ValueError, match="a bug of ours"):
         bad.result(30)
@@ -116,9 +121,9 @@ def test_one_that_only_follows_when_another_fails_is_not_refused(database: Datab
         connection.execute("SELECT 1 / 0")
 
     with Held(database):
-        submit(stored(run, record(9, 1)))
-        bad = submit(stored(run, record(1, 1)), also=break_it)
-        good, second = submit(stored(run, record(1, 1, 2))), submit(stored(run, record(1, 2)))
+        submit(batch(run, record(9, 1)))
+        bad = submit(batch(run, record(1, 1)), also=break_it)
+        good, second = submit(batch(run, record(1, 1, 2))), submit(batch(run, record(1, 2)))
     with pytest.raises(StoreError, match="division by zero"):
         bad.result(30)
     assert good.result(30) == [3]
@@ -129,8 +134,8 @@ def test_one_that_only_follows_when_another_fails_is_not_refused(database: Datab
 def test_one_that_is_cancelled_in_time_is_not_written_and_disturbs_nobody(database: Database, run: int) -> None:
     submit = database.recorder.sequencer.submit
     with Held(database):
-        first = submit(stored(run, record(9, 1)))
-        before, cancelled, after = (submit(stored(run, record(stream, 1))) for stream in (1, 2, 3))
+        first = submit(batch(run, record(9, 1)))
+        before, cancelled, after = (submit(batch(run, record(stream, 1))) for stream in (1, 2, 3))
         assert cancelled.cancel()
         while not first.running():
             time.sleep(0.01)
@@ -150,7 +155,7 @@ def test_what_waits_for_the_sequencer_cannot_be_asked_of_it(database: Database, 
             refused.append(error)
 
     with Held(database):
-        done = database.recorder.sequencer.submit(stored(run, record(1, 1)))
+        done = database.recorder.sequencer.submit(batch(run, record(1, 1)))
         done.add_done_callback(append)
     assert done.result(30) == [2]
     database.recorder.sequencer.close()
@@ -160,7 +165,7 @@ def test_what_waits_for_the_sequencer_cannot_be_asked_of_it(database: Database, 
 def test_what_is_queued_when_it_closes_is_appended(database: Database, run: int) -> None:
     sequencer = database.recorder.sequencer
     with Held(database):
-        waiting = [sequencer.submit(stored(run, record(stream, 1))) for stream in range(1, 6)]
+        waiting = [sequencer.submit(batch(run, record(stream, 1))) for stream in range(1, 6)]
         closing = threading.Thread(target=sequencer.close)
         closing.start()
         closing.join(0.2)
@@ -178,13 +183,13 @@ def test_whoever_waits_for_room_is_told_that_it_closes(
 
     def submit() -> None:
         try:
-            sequencer.submit(stored(run, record(3, 1)))
+            sequencer.submit(batch(run, record(3, 1)))
         except StoreError as error:
             refused.append(str(error))
 
     with Held(database):
-        sequencer.submit(stored(run, record(1, 1)))
-        queued = sequencer.submit(stored(run, record(2, 1)))  # waits until the first is on its way
+        sequencer.submit(batch(run, record(1, 1)))
+        queued = sequencer.submit(batch(run, record(2, 1)))  # waits until the first is on its way
         threads = [threading.Thread(target=submit), threading.Thread(target=sequencer.close)]
         for thread in threads:
             thread.start()
@@ -203,6 +208,42 @@ def test_what_another_process_has_appended_is_seen(database: Database, run: int)
         with pytest.raises(ConflictError, match="is at version 20"):
             database.recorder.insert_events(stored(run, record(1, 20)))
     assert versions(database, run) == [(1, version) for version in range(1, 21)]
+
+
+def test_a_stream_that_only_seems_new_is_no_new_stream(database: Database, run: int) -> None:
+    """Who has not met a stream and writes to it from version 1 is believed at first; the log decides."""
+    with connect(database.url) as other:
+        other.recorder.insert_events(stored(run, record(1, 1, 3), record(2, 1)))
+    submit = database.recorder.sequencer.submit
+    with Held(database):
+        submit(batch(run, record(9, 1)))
+        good, seeming, behind, other_good = (
+            submit(batch(run, *each))
+            for each in ([record(3, 1)], [record(1, 1), record(1, 2)], [record(1, 4)], [record(4, 1), record(2, 2)])
+        )
+    assert [each.result(30) for each in (good, behind, other_good)] == [[7], [8], [9, 10]]
+    with pytest.raises(ConflictError, match=r"stream 1 .* is at version [34]; a record for version 1 does not follow"):
+        seeming.result(30)
+    assert sorted(versions(database, run)) == [(1, 1), (1, 4), (2, 1), (2, 2), (3, 1), (4, 1), (9, 1)]
+
+
+def test_large_appends_of_many_threads_are_all_handed_over(database: Database) -> None:
+    """Whoever appends much waits until it is on its way: each of them gets on, whoever else waits."""
+    count, rounds, threads = sequencer_module.HANDED_OVER_RECORDS, 12, 4
+    runs = [begin(database).run for _ in range(threads)]
+
+    def write(run: int) -> list[int]:
+        submit = database.recorder.sequencer.submit
+        sizes = [count if turn % 3 else 1 for turn in range(rounds)]
+        waiting = [
+            submit(batch(run, *(record(1 + count * turn + number, 1) for number in range(size))))
+            for turn, size in enumerate(sizes)
+        ]
+        return [position for each in waiting for position in each.result(60)]
+
+    with ThreadPoolExecutor(threads) as pool:
+        positions = [each for done in pool.map(write, runs) for each in done]
+    assert sorted(positions) == list(range(threads + 1, threads + 1 + len(positions)))
 
 
 def test_two_processes_at_once_keep_one_order(database: Database) -> None:
@@ -241,9 +282,9 @@ def test_a_stale_append_does_not_stop_another_run(database: Database, run: int) 
     take_lease(database, run, "second")
     submit = database.recorder.sequencer.submit
     with Held(database):
-        submit(stored(other, record(9, 1)))
-        late = submit(stored(run, record(1, 1)), epochs={run: stale})
-        good = submit(stored(other, record(1, 1)))
+        submit(batch(other, record(9, 1)))
+        late = submit(batch(run, record(1, 1)), epochs={run: stale})
+        good = submit(batch(other, record(1, 1)))
     with pytest.raises(FencedError):
         late.result(30)
     assert good.result(30) == [4]
