@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     """What this installation is told: where its data lives, its database (None is the embedded one), where it listens.
 
     Checkpoints go to a folder, `checkpoints` in the data folder unless told, as often as the minutes say; 0 is never.
+    A venue's public data is asked for at its own address, or under that which `venue_urls` has for its name: a proxy.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True)
@@ -46,6 +47,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     checkpoint_folder: Path | None = None
     checkpoint_minutes: int = Field(default=15, ge=0, le=10_080)
+    venue_urls: dict[str, str] = {}
 
     @field_validator("database_url")
     @classmethod
@@ -54,6 +56,13 @@ class Settings(BaseSettings):
         if url is not None and not _CONNECTION.match(url.get_secret_value()):
             raise ValueError("it must begin with postgresql://, or be keys and values such as host=... dbname=...")
         return url
+
+    @field_validator("venue_urls")
+    @classmethod
+    def _are_urls(cls, urls: dict[str, str]) -> dict[str, str]:
+        if not all(url.startswith(("http://", "https://")) for url in urls.values()):
+            raise ValueError("each must begin with http:// or https://")
+        return urls
 
     @field_validator("checkpoint_folder")
     @classmethod

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from infrastructure.market_data.shelf import Damaged, Stored
     from infrastructure.market_data.tape import Gaps, Header
 
-app = typer.Typer(help="Market tapes: import, list, export.", rich_markup_mode=None)
+app = typer.Typer(help="Market tapes: import, download, list, export.", rich_markup_mode=None)
 
 DIGEST_SHOWN = 12
 DATE_CHARACTERS = 10
@@ -37,9 +37,9 @@ def import_candles(
     with progress(f"importing {path.name}", quiet=as_json):
         stored = import_cached(path, home, name, instrument)
     if as_json:
-        print_json(_facts(stored) | {"new": stored.is_new})
+        print_json(tape_facts(stored) | {"new": stored.is_new})
         return
-    _show_one(stored)
+    show_tape(stored)
 
 
 @app.command("list")
@@ -53,7 +53,7 @@ def list_market(as_json: JSON = False) -> int:
     tapes = [each for each in found if isinstance(each, Stored)]
     damaged = [each for each in found if isinstance(each, Damaged)]
     if as_json:
-        print_json({"tapes": [_facts(each) for each in tapes], "damaged": [_damage(each) for each in damaged]})
+        print_json({"tapes": [tape_facts(each) for each in tapes], "damaged": [_damage(each) for each in damaged]})
     elif not found:
         console.print("No tape yet: truetape market import FILE")
     else:
@@ -93,7 +93,7 @@ def duration(microseconds: int) -> str:
     return f"{microseconds // size:,}{unit}"
 
 
-def _show_one(stored: "Stored") -> None:
+def show_tape(stored: "Stored") -> None:
     from rich.table import Table
 
     header = stored.header
@@ -140,7 +140,7 @@ def _gaps(gaps: "Gaps") -> str:
     return f"{gaps.count:,}, the longest {duration(gaps.longest)}{first}"
 
 
-def _facts(stored: "Stored") -> dict[str, Any]:
+def tape_facts(stored: "Stored") -> dict[str, Any]:
     """What is known of a tape, for programs; `interval_seconds` is null where unknown."""
     header: Header = stored.header
     return {

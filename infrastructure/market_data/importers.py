@@ -33,7 +33,11 @@ def read_candles(path: Path, interval: int = 0, instrument: str = "") -> Tape:
 
 def candles_from(path: Path, raw: bytes, interval: int = 0, instrument: str = "") -> Tape:
     """The same from bytes already read; `path` tells their kind and is named in errors."""
-    source = _source(path, raw)
+    return tape_of(_source(path, raw), interval, instrument)
+
+
+def tape_of(source: Source, interval: int = 0, instrument: str = "") -> Tape:
+    """The tape of a table with these columns, every row of which is checked."""
     times, prices, volume = _columns(source)
     scale = max(price.scale for price in prices)
     try:

@@ -59,8 +59,8 @@ def import_cached(path: Path, home: Path, name: str | None = None, instrument: s
     Without a name it is the file's, and a tape that is there under another name stays there. Raises InputError for a bad
     file, and for a name that another tape has; nothing is stored then.
     """
-    if name is not None and not NAME.fullmatch(name):
-        raise InputError(f"name {name!r} is not allowed; allowed are {NAME_ALLOWED}")
+    if name is not None:
+        check_name(name)
     raw = read_bytes(path)
     origin = folder(home) / "sources" / f"{hashlib.sha256(raw).hexdigest()}.json"
     known = _known(origin, home, path)
@@ -82,6 +82,26 @@ def find_tape(home: Path, name: str) -> Stored:
         names = ", ".join(each.stem for each in tape_paths(home)[:10]) or "none yet"
         raise MissingError(f"no tape is named {name!r}; there are: {names}")
     return Stored(name, path, decode_header(path))
+
+
+def keep_tape(tape: Tape, home: Path, name: str, had: str | None) -> Stored:
+    """Put a tape in the place of the one with the digest `had`, of none where that is None; raises InputError otherwise."""
+    with _alone(home):
+        path = folder(home) / f"{name}.parquet"
+        there = decode_header(path).digest if path.exists() else None
+        if there != had:
+            raise InputError(
+                f"name {name} is taken by the tape {str(there)[:_DIGEST_SHOWN]}; choose another with --name"
+            )
+        tape.save(path)
+    return Stored(name, path, tape.header, had is None)
+
+
+def check_name(name: str) -> str:
+    """A name that a tape may have; raises InputError."""
+    if not NAME.fullmatch(name):
+        raise InputError(f"name {name!r} is not allowed; allowed are {NAME_ALLOWED}")
+    return name
 
 
 def list_tapes(home: Path) -> list[Stored | Damaged]:
@@ -142,7 +162,7 @@ def _store(tape: Tape, home: Path, name: str | None, source: Path) -> Stored:
             raise InputError(
                 f"name {name} is taken by the tape {there.digest[:_DIGEST_SHOWN]}; choose another with --name"
             )
-        tape = replace(tape, instrument=tape.instrument or there.instrument)
+        tape = replace(tape, instrument=tape.instrument or there.instrument, download=there.download)
     if is_new or there != tape.header:
         tape.save(path)
     return Stored(name, path, tape.header, is_new)

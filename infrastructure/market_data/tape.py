@@ -43,6 +43,28 @@ class Gaps(Struct, frozen=True):
     first: tuple[Gap, ...] = ()
 
 
+class Earlier(Struct, frozen=True):
+    """What an extended tape was before: runs that were made then name it by this digest, and find it cut out again."""
+
+    digest: str
+    start: Time
+    end: Time
+    price_scale: int
+    volume_scale: int
+
+
+class Download(Struct, frozen=True):
+    """Where a tape came from, and from when to when its venue was asked: what is missing there, the venue has not."""
+
+    venue: str
+    symbol: str
+    timeframe: str
+    sandbox: bool
+    since: Time
+    until: Time
+    earlier: tuple[Earlier, ...] = ()
+
+
 class Header(Struct, frozen=True, forbid_unknown_fields=True):
     """What is known of a tape without reading its columns. `interval` is in microseconds, 0 where unknown."""
 
@@ -57,6 +79,7 @@ class Header(Struct, frozen=True, forbid_unknown_fields=True):
     end: Time
     digest: str
     gaps: Gaps
+    download: Download | None = None
 
 
 class Tape(Struct, frozen=True, eq=False):
@@ -77,6 +100,7 @@ class Tape(Struct, frozen=True, eq=False):
     interval: int
     digest: str
     instrument: str = ""
+    download: Download | None = None
 
     def __len__(self) -> int:
         return len(self.open_times)
@@ -107,6 +131,7 @@ class Tape(Struct, frozen=True, eq=False):
             end=Time(self.open_times[-1]) if len(self) else Time(0),
             digest=self.digest,
             gaps=self.gaps,
+            download=self.download,
         )
 
     def slice(self, start: Time, end: Time) -> Self:
@@ -137,6 +162,27 @@ class Tape(Struct, frozen=True, eq=False):
             price_scale=price_scale,
         )
 
+    def before(self, earlier: Earlier) -> Self:
+        """What this tape was before it was extended; raises InputError where it is not the continuation of that."""
+        price = POWERS[self.price_scale - earlier.price_scale]
+        volume = POWERS[self.volume_scale - earlier.volume_scale]
+        cut = self.slice(earlier.start, Time(earlier.end + 1))
+        tape = replace(
+            cut,
+            opens=view(integers(cut.opens) // price),
+            highs=view(integers(cut.highs) // price),
+            lows=view(integers(cut.lows) // price),
+            closes=view(integers(cut.closes) // price),
+            volumes=view(integers(cut.volumes) // volume),
+            price_scale=earlier.price_scale,
+            volume_scale=earlier.volume_scale,
+            digest=earlier.digest,
+            download=None,
+        )
+        if digest_of(tape) != earlier.digest:
+            raise InputError(f"the tape {self.digest[:12]} is not the continuation of {earlier.digest[:12]}")
+        return tape
+
     def save(self, path: Path) -> None:
         """Write the tape, whole or not at all. A slice or rescaled copy is not the tape that its digest names."""
         assert self.digest == digest_of(self), "a view of a tape cannot be saved under the tape's digest"
@@ -148,7 +194,7 @@ class Tape(Struct, frozen=True, eq=False):
         header = decode_header(path, "candles")
         columns = read_columns(path, COLUMNS)
         scales = (header.price_scale, header.volume_scale)
-        tape = cls(*_ordered(columns), *scales, header.interval, header.digest, header.instrument)
+        tape = cls(*_ordered(columns), *scales, header.interval, header.digest, header.instrument, header.download)
         if digest_of(tape) != header.digest or tape.header != header:
             raise InputError(
                 f"{path} was changed: its content is not what its digest {header.digest[:12]} names; "
@@ -158,12 +204,19 @@ class Tape(Struct, frozen=True, eq=False):
 
     @classmethod
     def find_by_digest(cls, home: Path, digest: str) -> Self:
-        """The stored tape with this digest, under whatever name; raises MissingError where none is there and whole."""
+        """The stored tape with this digest, under whatever name, or that which it was before a download extended it.
+
+        Raises MissingError where none is there and whole.
+        """
         reason = ""
         for path in tape_paths(home):
             try:
-                if decode_header(path).digest == digest:
+                header = decode_header(path)
+                if header.digest == digest:
                     return cls.load(path)
+                for each in header.download.earlier if header.download else ():
+                    if each.digest == digest:
+                        return cls.load(path).before(each)
             except (InputError, MissingError) as error:
                 # Another copy may be whole; if none is, the damage is part of the answer.
                 reason = f"\n{error}"
