@@ -14,19 +14,30 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 def summary_view(summary: dict[str, Any], out: Path | None) -> None:
     """A backtest's result: money first, then what happened, then how to find it again."""
-    quote, counts, alerts = summary["quote"], summary["counts"], summary["counts"]["alerts"]
+    quote, counts = summary["quote"], summary["counts"]
+    alerts, metrics = counts.get("alerts"), summary.get("metrics") or {}
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="dim")
     table.add_column(justify="right")
     table.add_column(style="dim")
     for name in ("final_equity", "realized_pnl", "unrealized_pnl", "fees"):
         table.add_row(name.replace("_", " "), grouped(summary[name]), quote)
-    table.add_row("alerts", f"{alerts['received']:,}", _verdicts(alerts))
+    for name, label in (("total_return", "return"), ("max_drawdown", "deepest drawdown")):
+        if metrics.get(name) is not None:
+            table.add_row(label, f"{metrics[name]:.2%}", "")
+    if metrics.get("sharpe") is not None:
+        table.add_row("Sharpe ratio", f"{metrics['sharpe']:.2f}", f"of daily returns, {metrics['periods']:,} days")
+    if metrics.get("win_rate") is not None:
+        table.add_row("round trips", f"{metrics['trades']:,}", f"{metrics['win_rate']:.1%} of them won")
+    if alerts is not None:
+        table.add_row("alerts", f"{alerts['received']:,}", _verdicts(alerts))
     table.add_row("orders", f"{counts['orders']:,}", f"{counts['denied']:,} denied by risk")
     table.add_row("fills", f"{counts['fills']:,}", f"{counts['events']:,} events in {counts['records']:,} records")
     table.add_row("candles", f"{counts['candles']:,}", f"rules {summary['rules']}")
     console.print(table)
     spent = ", ".join(f"{name} {seconds:.2f}" for name, seconds in summary["seconds"].items())
+    for bot, error in summary.get("failed", {}).items():
+        console.print(Text(printable(f"{bot} broke and decided nothing more: {error}"), "bold red"), soft_wrap=True)
     labelled("log", summary["log_sha256"])
     labelled("seconds", spent)
     if summary["run"] is not None:

@@ -36,7 +36,7 @@ class SignalLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class InstrumentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An `[[instruments]]` table: a market and the bot that trades it; `candles` is a file, `tape` the name of one stored.
 
-    `group` is what differs from the configuration's own `[group]`.
+    `group` is what differs from the configuration's own `[group]`, `parameters` from its `[parameters]`.
     """
 
     name: str
@@ -50,6 +50,7 @@ class InstrumentTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str = ""
     timeframe: str = ""
     group: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
 
 
 class InstrumentConfig(msgspec.Struct, frozen=True):
@@ -65,7 +66,7 @@ Route = Callable[[str, str], str]
 _Table = TypeVar("_Table")
 _LINE = msgspec.json.Decoder(SignalLine)
 _FORM = 'a line is {"at": "<UTC ISO time>", "body": <the alert>}'
-_TABLES = "[group], [[instruments]], [pool], [risk], [offset]"
+_TABLES = "[group], [parameters], [[instruments]], [pool], [risk], [offset]"
 
 CONTROLS: Mapping[str, tuple[type[Any], Callable[[Any], Any], Callable[[str, Any], Command]]] = {
     "pool": (PoolSettings, check_pool, ConfigurePool),
@@ -131,6 +132,19 @@ def read_instruments(path: Path) -> list[InstrumentConfig]:
     return [_instrument(path, table, f"instruments[{index}]", common) for index, table in enumerate(tables)]
 
 
+def read_strategy(path: Path) -> tuple[dict[str, Any], list[InstrumentTable]]:
+    """The table `[parameters]` and the `[[instruments]]` of a strategy's configuration; both may be missing."""
+    config = _tables(path)
+    if "group" in config:
+        raise InputError(f"{path}: the table [group] is for dca_signals; a strategy has [parameters]")
+    parameters, tables = config.get("parameters", {}), config.get("instruments", [])
+    if not isinstance(parameters, dict):
+        raise InputError(f"{path}: parameters must be written as [parameters]")
+    if not isinstance(tables, list):
+        raise InputError(f"{path}: instruments must be written as [[instruments]]")
+    return parameters, [_market(path, table, f"instruments[{index}]") for index, table in enumerate(tables)]
+
+
 def read_controls(path: Path, account: str) -> list[Command]:
     """The tables `[pool]`, `[risk]` and `[offset]` as commands to an account, none where they are missing."""
     config = _tables(path)
@@ -159,14 +173,19 @@ def _control(path: Path, given: object, table: str) -> Any:
 
 
 def _instrument(path: Path, given: object, place: str, common: object) -> InstrumentConfig:
-    table = _converted(path, given, InstrumentTable, place)
-    if bool(table.candles) == bool(table.tape):
-        raise InputError(f"{path}: {place} must have candles, the path of a file, or tape, the name of a stored one")
+    table = _market(path, given, place)
     if table.group and isinstance(common, Mapping):
         if not table.group.keys().isdisjoint(SIZES):  # its own size, however that is said, instead of the common one
             common = {key: value for key, value in common.items() if key not in SIZES}
         return InstrumentConfig(table, _settings(path, {**common, **table.group}, f"{place}.group"))
     return InstrumentConfig(table, _settings(path, common or table.group, "group" if common else f"{place}.group"))
+
+
+def _market(path: Path, given: object, place: str) -> InstrumentTable:
+    table = _converted(path, given, InstrumentTable, place)
+    if bool(table.candles) == bool(table.tape):
+        raise InputError(f"{path}: {place} must have candles, the path of a file, or tape, the name of a stored one")
+    return table
 
 
 def _settings(path: Path, given: object, place: str) -> GroupSettings:
@@ -204,7 +223,7 @@ def _tables(path: Path) -> dict[str, Any]:
         # No TOML, no UTF-8, or an integer of thousands of digits.
         raise InputError(f"{path} is not TOML: {error}") from None
     for key in config:
-        if key not in {"group", "instruments", *CONTROLS}:
+        if key not in {"group", "parameters", "instruments", *CONTROLS}:
             raise InputError(f"{path}: unknown key {key!r}; allowed: {_TABLES}")
     return config
 

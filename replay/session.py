@@ -2,22 +2,31 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct, structs
+
+from domain.bot.commands import CreateBot
 from domain.errors import InputError
+from domain.message import Event, Record
 from domain.ports import Ledger
 from infrastructure.event_store.database import Database
+from infrastructure.venues.lane import Pace
 from infrastructure.venues.simulated import RULES
 from replay import result
-from replay.backtest import STRATEGY, Game, Watch, play
-from replay.kept import KeptRun, Ledgers
+from replay.backtest import Game, Watch, play
+from replay.kept import KeptRun, Ledgers, name_of
+from replay.metrics.metrics import PERIODS_PER_YEAR
+from replay.metrics.metrics import figures as metric_figures
+from replay.results import FILES, FILLS_FILE, Results, write_report, write_tables
 from replay.spool import Spool
+from replay.strategy_results import Counted, account_results
 
 PHASES = ("import", "load", "engine", "write", "report")
-SUMMARY_FILE, FILLS_FILE, EVENTS_FILE = "summary.json", "fills.csv", "events.jsonl"
+SUMMARY_FILE, LINES_FILE = "summary.json", "events.jsonl"
 
 
 class Stopwatch:
@@ -45,7 +54,7 @@ def check_folder(out: Path) -> None:
     nearest = next(folder for folder in (out, *out.parents) if folder.exists())
     if not nearest.is_dir():
         raise InputError(f"{out} cannot be written: {nearest} is a file; allowed: a folder, which may be new")
-    for name in (SUMMARY_FILE, FILLS_FILE, EVENTS_FILE):
+    for name in (SUMMARY_FILE, LINES_FILE, *FILES):
         if (out / name).is_dir():
             raise InputError(f"{out / name} cannot be written: it is a folder")
     try:
@@ -55,8 +64,24 @@ def check_folder(out: Path) -> None:
         raise InputError(f"{out} cannot be written: {error.strerror}") from None
 
 
+class Asked(Struct, frozen=True):
+    """What a backtest is to leave, and how its tape is gone through.
+
+    `lines` writes the events as JSON lines too, which takes longer than the run itself.
+    """
+
+    lines: bool = False
+    pace: Pace = "skip"
+    periods_per_year: float = PERIODS_PER_YEAR
+
+
 def carry_out(
-    game: Game, out: Path, watch: Stopwatch, keep_in: Database | None = None, progress: Watch | None = None
+    game: Game,
+    out: Path,
+    watch: Stopwatch,
+    keep_in: Database | None = None,
+    progress: Watch | None = None,
+    asked: Asked = Asked(),  # noqa: B008  (it cannot be changed)
 ) -> dict[str, Any]:
     """Play the game, write its files into `out`, return its summary; with `keep_in`, keep the run in Postgres."""
     with ExitStack() as stack:
@@ -68,31 +93,64 @@ def carry_out(
                 kept = KeptRun(keep_in, game)
             ledger = Ledgers((spool, _Timed(kept.ledger, watch)))
         with watch.phase("engine"):
-            play(game, ledger, watch=progress)
+            play(game, ledger, pace=asked.pace, watch=progress)
             spool.flush()
+        counts = Counted()
         with watch.phase("write"):
             if kept is not None:
                 kept.ledger.end()
-            result.write_events(out / EVENTS_FILE, spool.records())
-            result.write_fills(out / FILLS_FILE, spool.records())
+            made = _tables(game, out, counts.passing(spool.records()), asked)
+            if asked.lines:
+                result.write_events(out / LINES_FILE, spool.records())
         with watch.phase("report"):
-            figures = result.summarize(spool.records(), game.markets[0].instrument)
+            figures = _figures(game, counts, made, spool)
             if kept is not None:
                 kept.project()
-        summary = {
-            "run": None if kept is None else kept.ledger.run,
-            "strategy": STRATEGY,
-            **_instruments(game),
-            "rules": RULES,
-            "counts": {"candles": game.candles, **figures.pop("counts")},
-            **figures,
-            "log_sha256": spool.digest.hexdigest(),
-            **_tapes(game),
-            "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
-            "versions": result.versions(),
-        }
+            summary = {
+                "run": None if kept is None else kept.ledger.run,
+                "strategy": name_of(game),
+                **_instruments(game),
+                "rules": RULES,
+                "counts": {"candles": game.candles, **figures.pop("counts")},
+                **figures,
+                "metrics": None if made is None else metric_figures(made.metrics),
+                "failed": {event.bot: event.error for event in counts.failed},
+                "log_sha256": spool.digest.hexdigest(),
+                **_tapes(game),
+                "versions": result.versions(),
+            }
+            if made is not None:
+                broken = tuple(f"{each.bot} broke and decided nothing more: {each.error}" for each in counts.failed)
+                write_report(out, game, made, summary, _parameters(game), broken)
+        summary["seconds"] = {name: round(seconds, 4) for name, seconds in watch.seconds.items()}
         result.write_summary(out / SUMMARY_FILE, summary)
         return summary
+
+
+def _tables(game: Game, out: Path, records: Iterable[Record[Event]], asked: Asked) -> Results | None:
+    """The tables of a run, read once; where no tape has a candle there are only fills, and no figures."""
+    if game.candles:
+        return write_tables(out, game, records, asked.periods_per_year)
+    result.write_fills(out / FILLS_FILE, records)
+    return None
+
+
+def _figures(game: Game, counts: Counted, made: Results | None, spool: Spool) -> dict[str, Any]:
+    """Counts and results: of strategies from what has been read, of bots that hear alerts from the projections."""
+    instrument = game.markets[0].instrument
+    if made is None or not game.strategies or any(isinstance(each.message, CreateBot) for each in game.opening):
+        return result.summarize(spool.records(), instrument)
+    return {"counts": counts.counts(), **account_results(made, instrument)}
+
+
+def _parameters(game: Game) -> dict[str, Any]:
+    """All strategies' parameters; of several, each under its bot's name."""
+    return {
+        (key if len(game.strategies) == 1 else f"{each.bot}: {key}"): value
+        for each in game.strategies
+        for key, value in structs.asdict(each.parameters).items()
+        if value is not None
+    }
 
 
 def _instruments(game: Game) -> dict[str, Any]:

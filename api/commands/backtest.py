@@ -1,25 +1,29 @@
-"""`truetape backtest`: recorded alerts over candles of one instrument or of several, to fills, results and a log."""
+"""`truetape backtest`: a strategy, or recorded alerts, over candles of one instrument or of several, to results and a log."""
 
 from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 from msgspec import Struct
 
+from api.commands import backtest_options as options
+from api.commands.options import JSON
 from api.terminal import exits, print_json, progress
 from domain.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from domain.values import Time
     from infrastructure.market_data.shelf import Stored
     from infrastructure.venues.simulated_market import TimedAlert
     from replay.backtest import Game
     from replay.plan import Account, Plan
 
-STRATEGIES = ("dca_signals",)
+DCA = "dca_signals"
+DATE_CHARACTERS = 10
 KINDS = ("spot", "margin")
 FEE_ASSETS = ("quote", "base")
 
@@ -42,57 +46,183 @@ class Terms(Struct, frozen=True):
 
 @exits
 def backtest(
-    strategy: Annotated[str, typer.Argument(help="dca_signals: position groups from recorded alerts.")],
-    signals: Annotated[Path, typer.Option(help="Recorded alerts, JSON lines.")],
-    config: Annotated[Path, typer.Option(help="TOML with a [group] table, perhaps with [[instruments]].")],
-    balance: Annotated[list[str], typer.Option(help="ASSET=AMOUNT at the start; may be repeated.")],
-    out: Annotated[Path, typer.Option(help="Folder for summary.json, fills.csv, events.jsonl.")],
-    candles: Annotated[Path | None, typer.Option(help="Candles: Binance kline CSV, CSV or Parquet.")] = None,
-    instrument: Annotated[str | None, typer.Option(help="BASE/QUOTE, such as BTC/USDT.")] = None,
-    tick: Annotated[str | None, typer.Option(help="Price grid.")] = None,
-    step: Annotated[str | None, typer.Option(help="Quantity grid.")] = None,
-    min_notional: Annotated[str, typer.Option(help="Smallest order, in the quote asset.")] = "0",
-    maker_fee: Annotated[str, typer.Option(help="Fraction of the notional that resting orders pay.")] = "0",
-    taker_fee: Annotated[str, typer.Option(help="Fraction of the notional that other orders pay.")] = "0",
-    slippage: Annotated[str, typer.Option(help="Fraction of the price that market and stop orders lose.")] = "0",
-    account: Annotated[str, typer.Option(help="spot, or margin: may be short, at a leverage of one.")] = "spot",
-    fee_asset: Annotated[str, typer.Option(help="Where the fee of a buy is taken: quote or base.")] = "quote",
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the run in Postgres.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    strategy: options.STRATEGY,
+    balance: options.BALANCE,
+    out: options.OUT,
+    values: options.VALUES = None,
+    config: options.CONFIG = None,
+    signals: options.SIGNALS = None,
+    candles: options.CANDLES = None,
+    tape: options.TAPE = None,
+    market: options.MARKET = None,
+    timeframe: options.TIMEFRAME = "1m",
+    start: options.FROM = None,
+    end: options.TO = None,
+    instrument: options.INSTRUMENT = None,
+    tick: options.TICK = None,
+    step: options.STEP = None,
+    min_notional: options.MIN_NOTIONAL = "0",
+    maker_fee: options.MAKER_FEE = "0",
+    taker_fee: options.TAKER_FEE = "0",
+    slippage: options.SLIPPAGE = "0",
+    account: options.ACCOUNT = "spot",
+    fee_asset: options.FEE_ASSET = "quote",
+    feed: options.FEED = "skip",
+    periods: options.PERIODS = 365,
+    lines: options.LINES = None,
+    keep: options.KEEP = False,
+    as_json: JSON = False,
 ) -> None:
-    """Run recorded alerts over candles, and write what happened.
+    """Run a strategy over candles, and write what happened, with a report to open in a browser.
 
-    One instrument is said by --candles, --instrument, --tick and --step, several by [[instruments]] in the configuration.
+    One instrument is said by --instrument with --candles, --tape or --market, several by [[instruments]] in the
+    configuration. dca_signals needs --signals, --config, --tick and --step.
     """
     from infrastructure.database import open_database
     from infrastructure.settings import load_settings
-    from replay.inputs import read_signals
-    from replay.session import Stopwatch, carry_out, check_folder
+    from infrastructure.venues.lane import PACES
+    from replay.session import Asked, Stopwatch, carry_out, check_folder
 
-    _one_of("STRATEGY", strategy, STRATEGIES)
-    settings = load_settings()
-    watch = Stopwatch()
-    terms = Terms(
-        instrument, candles, tick, step, min_notional, maker_fee, taker_fee, slippage, account, fee_asset, balance
-    )  # fmt: skip
-    _check(terms)
+    _one_of("--feed", feed, PACES)
+    settings, watch = load_settings(), Stopwatch()
+    terms = _check(
+        Terms(
+            instrument, candles, tick, step, min_notional, maker_fee, taker_fee, slippage, account, fee_asset, balance
+        )
+    )
+    source = Source(candles, tape, market, timeframe, start, end)
+    asked = Asked(lines=strategy == DCA if lines is None else lines, pace=cast("Any", feed), periods_per_year=periods)
     with ExitStack() as stack:
         with watch.phase("import"):
-            plan, asked = _plan(terms, config), _account(terms)
-            alerts = read_signals(signals, plan.route())
-            plan.check(asked)
+            prepared = _prepared(strategy, terms, source, config, signals, values or [])
             check_folder(out)
         with watch.phase("write"):
             database = stack.enter_context(open_database(settings)) if keep else None
         # All that could be refused without the candles has been; from here on things are written.
         with watch.phase("import"):
-            stored = plan.stored(settings.home)
+            stored = prepared.stored(settings.home)
         with watch.phase("load"):
-            game = _game(plan, asked, stored, alerts)
+            game = prepared.game(stored)
         _make_folder(out)
         with progress("candles", game.candles, quiet=as_json) as advance:
-            summary = carry_out(game, out, watch, database, advance)
+            summary = carry_out(game, out, watch, database, advance, asked)
     show(summary, out, as_json=as_json)
+
+
+class Source(Struct, frozen=True):
+    """Where the candles come from and which of them, as it was typed."""
+
+    candles: Path | None
+    tape: str | None
+    market: str | None
+    timeframe: str
+    start: str | None
+    end: str | None
+
+    def named(self, instrument: str) -> tuple[str, str]:
+        """(file, name of a stored tape), one of both; raises where it is said in no way, or in two."""
+        ways = {"--candles": self.candles, "--tape": self.tape, "--market": self.market}
+        said = [option for option, value in ways.items() if value is not None]
+        if len(said) > 1:
+            raise InputError(f"{' and '.join(said)} are given; allowed: one of them")
+        if not said:
+            raise typer.BadParameter("one of them is missing", param_hint="--candles, --tape or --market")
+        if self.market is None:
+            return str(self.candles or ""), self.tape or ""
+        from infrastructure.market_data.download import tape_name
+        from infrastructure.market_data.venue_candles import Series
+
+        return "", tape_name(Series(self.market, instrument, self.timeframe, sandbox=False))
+
+
+class Prepared(Struct, frozen=True):
+    """What is run, checked as far as it can be without candles."""
+
+    stored: "Callable[[Path], Sequence[Stored]]"
+    game: "Callable[[Sequence[Stored]], Game]"
+
+
+def _prepared(
+    strategy: str, terms: Terms, source: Source, config: Path | None, signals: Path | None, values: list[str]
+) -> Prepared:
+    if strategy != DCA:
+        _refuse(strategy, {"--signals": signals})
+        return _strategy(strategy, terms, source, config, _pairs(values))
+    others = {
+        "--set": values,
+        "--tape": source.tape,
+        "--market": source.market,
+        "--from": source.start,
+        "--to": source.end,
+    }
+    _refuse(DCA, others)
+    for name, value in (("--signals", signals), ("--config", config)):
+        if value is None:
+            raise typer.BadParameter(f"{DCA} needs it", param_hint=name)
+    assert signals is not None
+    assert config is not None
+    return _alerts(terms, signals, config)
+
+
+def _alerts(terms: Terms, signals: Path, config: Path) -> Prepared:
+    """Recorded alerts, for bots with position groups."""
+    from replay.inputs import read_signals
+
+    plan, asked = _plan(terms, config), _account(terms)
+    alerts = read_signals(signals, plan.route())
+    plan.check(asked)
+    return Prepared(plan.stored, lambda stored: _game(plan, asked, stored, alerts))
+
+
+def _strategy(name: str, terms: Terms, source: Source, config: Path | None, values: "Mapping[str, str]") -> Prepared:
+    """A strategy on the market that the options name, or on those of the configuration."""
+    from replay.inputs import InstrumentTable
+    from replay.strategy_plan import FINEST, strategy_plan
+
+    market = None
+    if terms.instrument is not None:
+        tick = FINEST if terms.tick is None else _number("tick", terms.tick)
+        step = FINEST if terms.step is None else _number("step", terms.step)
+        market = InstrumentTable(terms.instrument, tick, step, *source.named(terms.instrument))
+    elif source.candles or source.tape or source.market:
+        raise typer.BadParameter("it is missing", param_hint="--instrument")
+    window = _window(source.start, source.end)
+    plan, asked = strategy_plan(name, values, config, market, window), _account(terms)
+    return Prepared(plan.stored, lambda stored: plan.game(asked, stored))
+
+
+def _refuse(name: str, given: "Mapping[str, object]") -> None:
+    for option, value in given.items():
+        if value:
+            raise InputError(f"{option} is not for {name}")
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (equals and name):
+            raise InputError(f"--set {text!r} is not NAME=VALUE, such as fast=10")
+        if name in values:
+            raise InputError(f"--set names {name} twice")
+        values[name] = value
+    return values
+
+
+def _window(start: str | None, end: str | None) -> "tuple[Time, Time] | None":
+    from domain.values import TIME_END, Time, parse_time
+
+    if start is None and end is None:
+        return None
+    first = Time(0) if start is None else parse_time(_as_time(start))
+    last = TIME_END if end is None else parse_time(_as_time(end))
+    if first >= last:
+        raise InputError(f"--from {start} is not before --to {end}")
+    return first, last
+
+
+def _as_time(text: str) -> str:
+    return f"{text}T00:00:00Z" if len(text) == DATE_CHARACTERS else text
 
 
 def show(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
@@ -105,7 +235,7 @@ def show(summary: dict[str, Any], out: Path, *, as_json: bool) -> None:
         summary_view(summary, out)
 
 
-def _check(terms: Terms) -> None:
+def _check(terms: Terms) -> Terms:
     """Everything that can be refused before a file is read."""
     _one_of("--account", terms.account, KINDS)
     _one_of("--fee-asset", terms.fee_asset, FEE_ASSETS)
@@ -120,6 +250,7 @@ def _check(terms: Terms) -> None:
     if _number("slippage", terms.slippage) < 0:
         raise InputError("--slippage must not be below 0")
     _balances(terms.balance)
+    return terms
 
 
 def _plan(terms: Terms, config: Path) -> "Plan":

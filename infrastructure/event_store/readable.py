@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
@@ -13,6 +14,7 @@ from domain.market import Instrument
 from domain.message import Event, Record
 from domain.portfolio_risk.events import Loser, Winner
 from domain.position_group.events import Leg
+from domain.strategy.intents import Place
 from domain.values import Cash, Fee, Price, Quantity, Time, cash_scale, decimal_text, time_text
 
 Format = Callable[[int, "Scales"], str]
@@ -46,8 +48,31 @@ def _formats_of(struct: type[Struct]) -> dict[str, Format]:
     return formats
 
 
-_STRUCTS: tuple[type[Struct], ...] = (*EVENTS, Leg, Instrument, Holding, Loser, Winner)
+_STRUCTS: tuple[type[Struct], ...] = (*EVENTS, Leg, Instrument, Holding, Loser, Place, Winner)
 _FIELDS = {struct: _formats_of(struct) for struct in _STRUCTS}
+
+
+def is_bare(hint: object) -> bool:
+    """Whether JSON has values of this type as they are: nothing in them is an amount, a time or a struct."""
+    parts = get_args(hint)
+    if get_origin(hint) is Literal:
+        return True
+    return hint in _BARE or (bool(parts) and get_origin(hint) in _HOLDERS and all(map(is_bare, parts)))
+
+
+_BARE = frozenset({int, float, str, bool, type(None), ...})
+_HOLDERS = frozenset({tuple, Union, UnionType})
+_READ_BY_NAME = frozenset({"marks", "equity", "bots"})
+
+
+def bare_fields(struct: type[Struct]) -> frozenset[str]:
+    """The fields of a struct that are read as they are."""
+    hints = get_type_hints(struct)
+    return frozenset(name for name, hint in hints.items() if is_bare(hint) and name not in _READ_BY_NAME)
+
+
+_BARE_FIELDS = {struct: bare_fields(struct) for struct in _STRUCTS}
+_NO_FIELDS: frozenset[str] = frozenset()
 
 
 class Reader:
@@ -62,11 +87,11 @@ class Reader:
         self.learn(record)
         for offset, event in enumerate(record.events):
             yield {
-                "stream": self._names.get(record.stream, str(record.stream)),
+                "stream": self.stream(record),
                 "version": record.version + offset,
                 "at": _text(_FORMATS[Time], record.at, Scales()),
                 "actor": record.actor,
-                "cause": self._cause(record),
+                "cause": self.cause(record),
                 "event": tag_of(type(event)),
                 "data": self.fields(event),
             }
@@ -81,16 +106,22 @@ class Reader:
 
     def fields(self, event: Event) -> dict[str, Any]:
         """An event's fields by name."""
-        fields: dict[str, Any] = self._plain(event, self._scales(event))
+        fields: dict[str, Any] = self._plain(event, self.scales(event))
         return fields
 
-    def _cause(self, record: Record[Event]) -> str | None:
+    def stream(self, record: Record[Event]) -> str:
+        """The name of a record's stream."""
+        return self._names.get(record.stream, str(record.stream))
+
+    def cause(self, record: Record[Event]) -> str | None:
+        """The event that led to a record, `stream@version`."""
         if record.cause is None:
             return None
         stream, version = record.cause
         return f"{self._names.get(stream, stream)}@{version}"
 
-    def _scales(self, event: Struct) -> Scales:
+    def scales(self, event: Struct) -> Scales:
+        """The decimal places of an event's amounts, by what of `asset`, `instrument`, `fee_asset` it has."""
         asset = getattr(event, "asset", None)
         if asset is not None:
             return Scales(cash=cash_scale(asset))
@@ -108,26 +139,30 @@ class Reader:
     def _plain(self, value: Any, scales: Scales) -> Any:
         """A struct as a dictionary; pairs of AccountValued are (instrument, price) and (asset, cash)."""
         if isinstance(value, Struct):
-            formats = _FIELDS.get(type(value), {})
+            formats, bare = _FIELDS.get(type(value), {}), _BARE_FIELDS.get(type(value), _NO_FIELDS)
             if isinstance(value, Instrument):
                 scales = Scales(value.price_scale, value.size_scale, value.quote_scale)
             elif isinstance(value, Holding | Loser | Winner):
-                scales = self._scales(value)
+                scales = self.scales(value)
             return {
-                name: _text(formats[name], field, scales) if name in formats and field is not None
-                else self._pairs(name, field, scales)
+                name: _as_json(field) if name in bare
+                else _text(formats[name], field, scales) if name in formats and field is not None
+                else self.parts(name, field, scales)
                 for name, field in msgspec.structs.asdict(value).items()
                 if field is not msgspec.UNSET
             }  # fmt: skip
         return format(value, "f") if isinstance(value, Decimal) else value
 
-    def _pairs(self, name: str, value: Any, scales: Scales) -> Any:
+    def parts(self, name: str, value: Any, scales: Scales) -> Any:
+        """A field of this name that is no amount itself; it may have amounts in it."""
         if name == "marks":
             return {key: self._price(key, price) for key, price in value}
         if name == "equity" and isinstance(value, tuple | list):
             return {asset: decimal_text(cash, cash_scale(asset)) for asset, cash in value}
         if name == "bots" and all(isinstance(pair, tuple) for pair in value):
             return {bot: decimal_text(cash, scales.cash) for bot, cash in value}
+        if isinstance(value, bytes):
+            return _remembered(value)
         if isinstance(value, tuple | list):
             return [self._plain(item, scales) for item in value]
         return self._plain(value, scales)
@@ -135,6 +170,18 @@ class Reader:
     def _price(self, instrument: str, price: int) -> str:
         listed = self.instruments.get(instrument)
         return str(price) if listed is None else listed.price_text(price)
+
+
+def _remembered(memory: bytes) -> Any:
+    """What a strategy remembers, as plain values; in hexadecimal where it cannot be read."""
+    try:
+        return msgspec.to_builtins(msgspec.msgpack.decode(memory)) if memory else []
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return memory.hex()
+
+
+def _as_json(value: Any) -> Any:
+    return list(value) if type(value) is tuple else value
 
 
 def _text(form: Format, quanta: int, scales: Scales) -> str:

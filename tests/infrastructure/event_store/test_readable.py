@@ -1,10 +1,17 @@
 """Events for readers: every amount is decimal text with the places of what it is an amount of."""
 
+import json
 from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
 
 from domain.account.events import Holding, InstrumentListed, SessionStarted, TradingHalted, TradingResumed
 from domain.message import Record
 from domain.portfolio_risk.events import LoserExitDecided
+from domain.strategy.events import StrategyActed
+from domain.strategy.intents import Cancel, Place
 from domain.values import Cash, Price, Quantity, Time
 from infrastructure.event_store.readable import Reader
 from tests.spec import instrument
@@ -36,3 +43,28 @@ def test_amounts_inside_are_those_of_their_own_instrument() -> None:
     halted = TradingHalted("main", "dca", "loss", flatten=(held,))
     (shown,) = reader.fields(halted)["flatten"]
     assert shown == {"bot": "dca", "instrument": name, "quantity": "1.5", "mark": "100"}
+
+
+def acted(**changes: Any) -> StrategyActed:
+    buy = Place("buy", "limit", Quantity(500), Price(9_900), leg=3)
+    event = StrategyActed("s", "main", instrument().id, Price(10_000), Quantity(-1500), (7, 0.5), (Cancel((1,)), buy))
+    return msgspec.structs.replace(event, **changes)
+
+
+def test_what_a_strategy_decided_is_in_decimal_text() -> None:
+    reader = Reader()
+    listed(reader)
+    fields = reader.fields(acted())
+    assert (fields["close"], fields["position"], fields["values"]) == ("100", "-1.5", [7, 0.5])
+    cancel, place = fields["intents"]
+    assert (cancel, place["quantity"], place["limit"], place["leg"]) == ({"legs": [1]}, "0.5", "99", 3)
+
+
+@pytest.mark.parametrize(
+    ("memory", "read"),
+    [(None, None), (b"", []), (msgspec.msgpack.encode([[1, 2], 0, False]), [[1, 2], 0, False]), (b"\xc1", "c1")],
+)
+def test_what_a_strategy_remembers_can_be_read(memory: bytes | None, read: object) -> None:
+    fields = Reader().fields(acted(memory=memory))
+    assert fields["memory"] == read
+    json.dumps(fields)
