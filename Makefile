@@ -9,7 +9,14 @@ WANTED := Python 3.11 or newer with venv is needed: `apt install python3-venv` (
 or name one with PYTHON=/path/to/python3
 
 .DEFAULT_GOAL := help
-.PHONY: help install venv run test check fmt golden lock mutants build clean
+# What a backtest spends its time in; `make compiled` puts it through Cython as it is.
+COMPILED := domain/engine.py domain/wakes.py domain/market.py domain/values.py domain/account/decider.py \
+	domain/account/folds.py domain/account/risk_folds.py domain/risk/pre_trade.py domain/risk/worth.py \
+	domain/strategy/decider.py domain/strategies/grid.py domain/strategies/sma_cross.py \
+	domain/policies/report_orders.py domain/policies/trade_strategies.py domain/policies/offset_losers.py \
+	infrastructure/venues/lane.py infrastructure/venues/simulated.py infrastructure/venues/simulated_market.py
+
+.PHONY: help install venv run test check fmt golden lock mutants compiled build clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +73,12 @@ mutants: ## what survives in the risk, pool, queue and offset code; 20 minutes a
 		--quiet --require-hashes -r requirements.lock && build/mutants/bin/python -m pip install --quiet 'mutmut>=3.8,<4'; }
 	@CI=1 build/mutants/bin/mutmut run $(ARGS)
 	@build/mutants/bin/mutmut results | sed '/: not checked$$/d'
+
+compiled: install ## the same source through Cython, in build/compiled: PYTHONPATH=build/compiled .venv/bin/truetape ...
+	@test -x build/cython/bin/cythonize || { $(PYTHON) -m venv build/cython && build/cython/bin/python -m pip install \
+		--quiet 'cython>=3.1,<4' setuptools; }
+	@rm -rf build/compiled && mkdir -p build/compiled && cp -R api domain infrastructure projections replay build/compiled
+	@cd build/compiled && ../cython/bin/cythonize -q -i -3 -j 2 -X annotation_typing=False $(COMPILED)
 
 build: install ## a wheel and a source archive in dist/
 	@$(BIN)/hatchling build

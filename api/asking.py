@@ -18,6 +18,7 @@ from domain.bot.events import CommandRefused
 from domain.execution_pool.events import PoolCommandRefused
 from domain.message import Event, Record
 from domain.portfolio_risk.events import OffsetCommandRefused
+from domain.strategy.events import StrategyRefused
 from infrastructure.access import transaction
 from infrastructure.event_log import LogReader
 from infrastructure.event_store import codec
@@ -28,7 +29,9 @@ from infrastructure.inbox_gate import InboxGate
 WAIT_SECONDS = 10.0
 EVENTS_MAX = 1000
 """Events that an answer shows at most; the log has them all."""
-_REFUSALS = (CommandRefused, OffsetCommandRefused, OrderDenied, PoolCommandRefused, RiskCommandRefused)
+_REFUSALS = (
+    CommandRefused, OffsetCommandRefused, OrderDenied, PoolCommandRefused, RiskCommandRefused, StrategyRefused
+)  # fmt: skip
 _RECORDS = """
 SELECT position, state FROM records WHERE run = %s AND position BETWEEN %s AND %s ORDER BY position LIMIT %s
 """

@@ -20,23 +20,32 @@ from api.commands import (
     group,
     kill,
     login,
+    lookahead,
     market,
+    market_download,
     market_prices,
+    monte_carlo,
     offset,
     order,
     pnl,
     pool,
     projections,
     queue,
+    recursive,
     report,
     risk,
     run,
+    strategy,
+    strategy_paper,
+    sweep,
     system,
     up,
     user,
     verify,
+    walk_forward,
     webhook,
     webhook_template,
+    what_if,
 )
 from api.terminal import EXIT_CLEAN, EXIT_INTERRUPTED, EXIT_UNABLE, fail
 
@@ -59,6 +68,15 @@ app.add_typer(delivery.app, name="delivery")
 app.add_typer(order.app, name="order")
 app.add_typer(fill.app, name="fill")
 app.add_typer(group.app, name="group")
+for tell in (
+    strategy_paper.start,
+    strategy_paper.configure,
+    strategy_paper.pause,
+    strategy_paper.resume,
+    strategy_paper.close,
+):
+    strategy.app.command()(tell)
+app.add_typer(strategy.app, name="strategy")
 app.command("pnl")(pnl.pnl)
 app.add_typer(pool.app, name="pool")
 app.add_typer(queue.app, name="queue")
@@ -69,11 +87,18 @@ app.command("resume")(kill.resume)
 app.command("as-of")(as_of.as_of)
 app.add_typer(explain.app, name="explain")
 app.add_typer(events.app, name="events")
+market.app.command("download")(market_download.download)
 market.app.command("prices")(market_prices.prices)
 app.add_typer(market.app, name="market")
 app.command("backtest")(backtest.backtest)
+app.command("sweep")(sweep.sweep)
+app.command("walk-forward")(walk_forward.walk_forward)
+app.command("lookahead")(lookahead.lookahead)
+app.command("recursive")(recursive.recursive)
+app.command("monte-carlo")(monte_carlo.monte_carlo)
 app.add_typer(run.app, name="run")
 app.command("verify")(verify.verify)
+app.command("what-if")(what_if.what_if)
 app.add_typer(audit.app, name="audit")
 app.command("report")(report.report)
 app.add_typer(projections.app, name="projections")

@@ -21,6 +21,7 @@ from projections.portfolio import PORTFOLIO, BalanceRow
 from projections.positions import PoolRow, PositionRow
 from projections.risk import RISK, TradingHaltRow
 from projections.rows import Projection, Row
+from projections.strategies import STRATEGIES, StrategyRow
 
 R = TypeVar("R", bound=Row)
 
@@ -58,9 +59,20 @@ class Standing:
         row = self._find(BOTS, BotRow, name)
         return None if row is None or row.status == "deleted" else row
 
+    def had_bot(self, name: str) -> bool:
+        """Whether a bot has, or has ever had, this name."""
+        return self._find(BOTS, BotRow, name) is not None
+
     def bot(self, name: str) -> BotRow:
         """Raises ProblemError 404."""
         return _there(self.find_bot(name), f"bot {name}")
+
+    def strategies(self) -> list[StrategyRow]:
+        """All strategies that run, or are paused."""
+        return self._some(STRATEGIES, StrategyRow)
+
+    def find_strategy(self, bot: str) -> StrategyRow | None:
+        return self._find(STRATEGIES, StrategyRow, bot)
 
     def find_listing(self, symbol: str) -> Instrument | None:
         found = self._some(PORTFOLIO, InstrumentRow, instrument=symbol)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from domain.account.commands import ValueAccount
 from domain.decider import Deadline, Decider, Now
 from domain.deciders import ALL, BY_KIND, DECIDERS, NOTHING, OWNERS, PAST, ROUTES
-from domain.effects import AFTER
+from domain.effects import AFTER, Follows
 from domain.message import Command, Event, EventId, Record
 from domain.policies.deadlines import DEADLINES
 from domain.portfolio_risk.decider import DECIDER as PORTFOLIO_RISK
@@ -186,7 +186,10 @@ class Core:
         for moment in moments:
             for fact in moment.facts:
                 if type(fact) is Input:
-                    self._take(fact, moment)
+                    message = fact.message
+                    if type(message) is DeliverAlert:
+                        message = ReceiveAlert(message.source, message.body, moment.at, self.marks)
+                    self._handle(message, moment, fact.actor, None)
                 elif type(fact) is Mark:
                     self._mark(fact)
                 elif type(fact) is Wake:
@@ -200,12 +203,6 @@ class Core:
                 self._clock = max(self._clock, moment.at)
                 self._look_ahead()
         return self._records, self._effects
-
-    def _take(self, fact: Input, moment: Moment) -> None:
-        message = fact.message
-        if type(message) is DeliverAlert:
-            message = ReceiveAlert(message.source, message.body, moment.at, self.marks)
-        self._handle(message, moment, fact.actor, None)
 
     def _mark(self, mark: Mark) -> None:
         """Note a price; who waits for it looks at it once this moment's facts have had their consequences."""
@@ -252,6 +249,10 @@ class Core:
 
     def _look_ahead(self) -> None:
         """When something is due next. Rounds that would come to nothing rest."""
+        interest, soonest = self.interest, min(self._day_end, self._timers.next)
+        if not (self._asked or self._rounds):
+            interest.deadline = soonest
+            return
         for kind, key in self._asked:
             decider = BY_KIND[kind]
             if decider.quiet is not None:
@@ -259,7 +260,7 @@ class Core:
                 if quiet is not None:
                     self._rounds.rest((kind, key), quiet)
         self._asked.clear()
-        self.interest.deadline = min(self._day_end, self._timers.next, self._rounds.next(self._clock))
+        interest.deadline = min(soonest, self._rounds.next(self._clock))
 
     def _handle(self, command: Command, moment: Moment, actor: str, cause: EventId | None) -> None:
         """One decision: its rule, its record, the state after it, and what follows."""
@@ -284,35 +285,31 @@ class Core:
             self._opened = number
             streams[key] = self._numbers[number] = stream
         self._records.append(Record(number, version + 1, at, actor, cause, events, name, moment.observed_at))
-        state, more, reacts = before, NOTHING, False
+        state, more, last = before, NOTHING, version
+        reacting: list[tuple[Event, EventId, Follows]] = []
         for event in events:  # the decision evolves whole
+            last += 1
             fold, changes, follows = AFTER[type(event)]
             state = fold(state, event)
             more |= changes
-            reacts = reacts or follows is not None
-        stream.state = state
-        stream.version = version + len(events)
-        if reacts:
-            self._follow_up(stream, version, events, at)
+            if follows is not None:
+                reacting.append((event, (number, last), follows))
+        stream.state, stream.version = state, last
+        for event, here, follows in reacting:
+            self._follow_up(state, event, here, follows, at)
         if more:
             self._settle(decider, key, stream, more, before)
 
-    def _follow_up(self, stream: Stream, version: int, events: tuple[Event, ...], at: Time) -> None:
-        """Effects are made, policies react to each event, and timers are set."""
-        for event in events:
-            version += 1
-            follows = AFTER[type(event)][2]
-            if follows is None:
-                continue
-            make, policies, deadline = follows
-            here = (stream.number, version)
-            if make is not None:
-                self._effects.append(make(stream.state, event, here))
-            for policy in policies:
-                for command in policy(event):
-                    self._queue.append((command, here))
-            if deadline is not None:
-                self._set_timers(deadline, event, at, here)
+    def _follow_up(self, state: Any, event: Event, here: EventId, follows: Follows, at: Time) -> None:  # noqa: ANN401
+        """An effect is made, policies react, timers are set."""
+        make, policies, deadline = follows
+        if make is not None:
+            self._effects.append(make(state, event, here))
+        for policy in policies:
+            for command in policy(event):
+                self._queue.append((command, here))
+        if deadline is not None:
+            self._set_timers(deadline, event, at, here)
 
     def _now(self, at: Time) -> Now:
         now = self._latest_now

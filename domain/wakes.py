@@ -91,14 +91,16 @@ class Rounds:
         else:
             self._rounds[key] = wanted
 
+    def __bool__(self) -> bool:
+        """Whether anybody wants any."""
+        return bool(self._rounds)
+
     def wanted(self) -> list[Key]:
         """Who wants any, in the order in which they first did."""
         return list(self._rounds)
 
     def next(self, at: Time) -> Time:
         """When the first is due after a time."""
-        if not self._rounds:
-            return FOREVER
         return min((self._next_of(key, period, at) for key, (period, _) in self._rounds.items()), default=FOREVER)
 
     def _next_of(self, key: Key, period: int, at: Time) -> Time:

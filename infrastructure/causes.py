@@ -10,6 +10,7 @@ from domain.catalogue import tag_of
 from domain.engine import stream_key
 from domain.message import Event, EventId, Record
 from domain.position_group.events import GroupOpened
+from domain.strategy.events import StrategyConfigured, StrategyStarted
 from domain.values import LARGEST
 from infrastructure.event_store import codec
 from infrastructure.event_store.database import Database
@@ -122,6 +123,16 @@ class CausalLog:
             states = [row[0] for row in cursor.execute(_FIRST, [self.run, keys]).fetchall()] if keys else []
         opened = (codec.decode(state, self.run, 0).events[0] for state in states)
         return {(event.bot, event.group): event.instrument.id for event in opened if isinstance(event, GroupOpened)}
+
+    def features_of(self, stream: int, version: int) -> tuple[str, ...]:
+        """The names of the features that a strategy's stream had in force at a version."""
+        for kept in self.named_before(stream, version, (tag_of(StrategyConfigured),)):
+            for _, event in reversed(list(kept.ids())):
+                if isinstance(event, StrategyConfigured):
+                    return event.features
+        first = self.holding((stream, 1))
+        started = first.record.events[0] if first else None
+        return started.features if isinstance(started, StrategyStarted) else ()
 
     def _searched(self, stream: int, kind: type[Event], number: Callable[[Any], int], wanted: int) -> Kept | None:
         """Halves the stream until the number is found: some twenty looks at a million events."""

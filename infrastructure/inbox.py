@@ -43,7 +43,7 @@ COMMANDS: Mapping[str, type[Command]] = {
         portfolio_risk.ConfigureOffset, portfolio_risk.RunOffset, portfolio_risk.SkipOffset,
         portfolio_risk.BlockGroup, portfolio_risk.UnblockGroup,
         strategy.StartStrategy, strategy.ConfigureStrategy, strategy.PauseStrategy, strategy.ResumeStrategy,
-        strategy.CloseStrategy,
+        strategy.CloseStrategy, strategy.FailStrategy,
     )
 }  # fmt: skip
 """What people may ask of a shard, by the name it is stored under."""

@@ -25,10 +25,12 @@ from infrastructure.event_store.ledger import ENGINE_STREAM, RULES, PostgresLedg
 from infrastructure.event_store.mapper import RecordMapper, StoredRecord, originator_id
 from infrastructure.event_store.runs import list_runs
 from infrastructure.inbox import CHANNEL, Inbox, InboxRow, Outcome, write_outcomes
+from infrastructure.plugins import load_working_plugins
 from infrastructure.read_models import ProjectionRunner, raise_stopped
 from infrastructure.restoring import restore
 from infrastructure.shard_lock import ShardLock
 from infrastructure.shard_snapshots import EVERY_RECORDS, ShardSnapshots
+from infrastructure.strategy_code import failures, outdated
 from infrastructure.venues.paper import PaperMarket
 
 LABEL = "paper"
@@ -146,6 +148,7 @@ class Worker:
 
     def start(self) -> None:
         """Take the shard and begin; raises StoreError where another worker has it."""
+        load_working_plugins()
         self._lock.take(take_over=self._take_over)
         try:
             self.run = paper_run(self._database)
@@ -172,6 +175,8 @@ class Worker:
                 self._lock.renew()
                 shard = Shard(self._database, self.run, self._lock.epoch, self._take)
                 self._read = shard.taken
+                if gone := failures(shard.core):
+                    Inbox(self._database).put(gone)
                 self._loop(shard)
                 self._save_last(shard)
             except FencedError as error:
@@ -201,7 +206,7 @@ class Worker:
         while True:
             while self._rows and len(shard.finished) < self._together:
                 row = self._rows.popleft()
-                reason = self._refused.get(row.id)
+                reason = self._refused.get(row.id) or outdated(shard.core, row)
                 if reason is None:
                     return row
                 shard.refuse(row, reason)

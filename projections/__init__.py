@@ -10,5 +10,8 @@ from projections.position_groups import POSITION_GROUPS
 from projections.queue import QUEUE
 from projections.risk import RISK
 from projections.rows import Projection
+from projections.strategies import STRATEGIES
 
-PROJECTIONS: tuple[Projection, ...] = (BOTS, ALERTS, ORDERS, FILLS, POSITION_GROUPS, PORTFOLIO, QUEUE, RISK, OFFSETS)
+PROJECTIONS: tuple[Projection, ...] = (
+    BOTS, ALERTS, ORDERS, FILLS, POSITION_GROUPS, PORTFOLIO, QUEUE, RISK, OFFSETS, STRATEGIES,
+)  # fmt: skip

@@ -152,14 +152,14 @@ def _put_guard(rows: Rows, event: GuardSet | GuardFilled | GuardEnded, price: in
 
 
 def _intended(rows: Rows, context: Context, event: OrderIntended) -> None:
-    if event.bot and event.role == "entry":
+    if event.group and event.role == "entry":
         leg = need(rows, LegRow, event.bot, event.group, event.leg)
         rows.put(structs.replace(leg, status="working"))
 
 
 def _filled(rows: Rows, context: Context, event: OrderFilled) -> None:
-    if not event.bot:
-        return
+    if not event.group:
+        return  # by hand, or a strategy's
     group = need(rows, GroupRow, event.bot, event.group)
     sign = _sign(group)
     flow = cost_basis.flow_of(event)

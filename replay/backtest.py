@@ -35,6 +35,8 @@ NO_INSTRUMENT = InstrumentId("-")
 """What the source of alerts that are meant for no bot trades: it refuses them all."""
 
 Watch = Callable[[int], None]
+Window = tuple[Time, Time]
+"""Candles that open from the first time on and before the second."""
 
 
 class Setup(Struct, frozen=True):
@@ -115,6 +117,8 @@ class Game(Struct, frozen=True):
     opening: Sequence[Input]
     alerts: Sequence[TimedAlert]
     strategies: Sequence[StrategySetup] = ()
+    window: Window | None = None
+    """The stretch that was cut out of the tapes, where they are not whole."""
 
     @property
     def candles(self) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from domain.account.events import CancelRequested
 from domain.engine import stream_key
@@ -12,6 +12,7 @@ from domain.market import Instrument
 from domain.message import Event, EventId
 from domain.portfolio_risk.events import LoserExitDecided
 from domain.signal.events import AlertReceived
+from domain.strategy.events import StrategyActed
 from domain.values import LARGEST
 from infrastructure.causes import CausalLog, Kept
 from infrastructure.event_log import LogReader
@@ -178,6 +179,7 @@ class _Words:
         every = [*shown, *(step.kept for steps in reasons.values() for step in steps)]
         reader.prepare([kept.record for kept in every])
         self._reader = reader
+        self._log = log
         self._units = Units(reader.instruments, _instruments_of(log, every))
         self._reasons = reasons
         self._places = {identity: kept.position_of(identity) for kept in every for identity, _ in kept.ids()}
@@ -187,12 +189,21 @@ class _Words:
         told = self._told.get(kept.position)
         if told is None:
             lines = list(self._reader.lines(kept.position, kept.record))
+            units = self._units_at(kept)
             said = [
-                Said(line["position"], line["event"], say(event, self._units), type(event) in MINOR, line["data"])
+                Said(line["position"], line["event"], say(event, units), type(event) in MINOR, line["data"])
                 for event, line in zip(kept.record.events, lines, strict=True)
             ]
             told = self._told[kept.position] = Told(lines[0], said)
         return told
+
+    def _units_at(self, kept: Kept) -> Units:
+        """With the names of the features, where values of some are told."""
+        acts = [event for event in kept.record.events if isinstance(event, StrategyActed) and event.values]
+        if not acts:
+            return self._units
+        names = self._log.features_of(kept.record.stream, kept.record.version)
+        return structs.replace(self._units, features={acts[0].bot: names})
 
     def because(self, kept: Kept) -> tuple[tuple[Said, ...], int | None]:
         reasons = tuple(said for step in self._reasons.get(kept.position, ()) for said in self._led(step))

@@ -26,6 +26,8 @@ from domain.portfolio_risk.events import OffsetConfigured
 from domain.ports import Input
 from domain.signal.commands import OpenSource
 from domain.signal.events import AlertReceived, SourceOpened
+from domain.strategy.commands import StartStrategy
+from domain.strategy.events import StrategyStarted
 from domain.values import InstrumentId
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import TimedAlert
@@ -40,6 +42,7 @@ class Facts(Struct):
     listings: dict[InstrumentId, tuple[Instrument, Terms]] = field(default_factory=dict)
     cash: int = 0
     positions: dict[InstrumentId, int] = field(default_factory=dict)
+    strategies: list[StrategyStarted] = field(default_factory=list)
 
     def markets(self) -> list[tuple[Instrument, Terms, int]]:
         """What the simulated venue must know of each instrument, with the position at the start, as they were listed.
@@ -84,6 +87,9 @@ _COMMANDS: Mapping[type[Event], Callable[[Any], Command]] = {
     SourceOpened: lambda event: OpenSource(
         event.source, event.bot, event.instrument, event.lag_us_max, event.mapping, event.follow
     ),
+    StrategyStarted: lambda event: StartStrategy(
+        event.bot, event.account, event.strategy, event.code, event.instrument, event.parameters
+    ),
 }
 """The command that an opening event answers."""
 
@@ -99,5 +105,7 @@ def _learn(facts: Facts, event: Event) -> None:
             facts.cash += event.amount
         case PositionDeposited():
             facts.positions[event.instrument] = facts.positions.get(event.instrument, 0) + event.quantity
+        case StrategyStarted():
+            facts.strategies.append(event)
         case _:
             return

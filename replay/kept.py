@@ -1,6 +1,7 @@
 """Keeping a backtest: its records into Postgres as it runs, its projections after."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -10,7 +11,7 @@ from infrastructure.event_store.database import Database
 from infrastructure.event_store.ledger import PostgresLedger, RunOpening
 from infrastructure.event_store.runs import Run
 from infrastructure.read_models import update_all
-from replay.backtest import STRATEGY, Game
+from replay.backtest import STRATEGY, Game, Window
 
 
 class KeptRun:
@@ -43,17 +44,34 @@ def tapes_of(run: Run) -> dict[str, str]:
         return {}  # somebody altered the row: what it says are no tapes
 
 
+def window_of(run: Run) -> Window | None:
+    """The stretch of its tapes that a kept run was played on, None where it was all of them."""
+    try:
+        found: Window | None = msgspec.convert(run.settings.get("window"), Window | None)
+    except msgspec.ValidationError:
+        return None  # as in `tapes_of`
+    return found
+
+
+def name_of(game: Game) -> str:
+    """What it is run by: its strategies; without one, position groups from alerts."""
+    return ", ".join(dict.fromkeys(each.strategy.name for each in game.strategies)) or STRATEGY
+
+
 def _opening(game: Game) -> RunOpening:
     first, *others = game.markets
+    name = name_of(game)
+    cut: dict[str, Any] = {} if game.window is None else {"window": list(game.window)}
     if others:
         ids: list[str] = [market.instrument.id for market in game.markets]
         tapes = {market.instrument.id: market.tape.digest for market in game.markets}
-        label = f"{STRATEGY} {', '.join(ids)}"
-        return RunOpening(label, "backtest", {"strategy": STRATEGY, "instruments": ids, "tapes": tapes})
+        return RunOpening(
+            f"{name} {', '.join(ids)}", "backtest", {"strategy": name, "instruments": ids, "tapes": tapes, **cut}
+        )
     return RunOpening(
-        label=f"{STRATEGY} {first.instrument.id}",
+        label=f"{name} {first.instrument.id}",
         mode="backtest",
-        settings={"strategy": STRATEGY, "instrument": first.instrument.id},
+        settings={"strategy": name, "instrument": first.instrument.id, **cut},
         tape_name=first.tape.instrument or None,
         tape_digest=first.tape.digest,
     )

@@ -13,10 +13,15 @@ BATCH = 1000
 
 def play_inbox(database: Database, ledger: Ledger, upto: int) -> None:
     """Run the rows up to id `upto`, which have all been taken; those that were refused then are passed over."""
+    core, market = inbox_market(database, upto)
+    run(core, market, ledger, market)
+
+
+def inbox_market(database: Database, upto: int) -> tuple[Core, PaperMarket]:
+    """A fresh core, and the market that gives it these rows."""
     rows = _taken(Inbox(database), upto)
     core = Core()
-    market = PaperMarket(core, lambda: next(rows, None), lambda _row: None, lambda _row, _reason: None)
-    run(core, market, ledger, market)
+    return core, PaperMarket(core, lambda: next(rows, None), lambda _row: None, lambda _row, _reason: None)
 
 
 def _taken(inbox: Inbox, upto: int) -> Iterator[InboxRow]:

@@ -10,11 +10,12 @@ from msgspec import Struct, structs
 from domain.errors import InputError
 from domain.message import Command
 from domain.strategy.plugin import Strategy
-from domain.strategy.registry import read_parameters, strategy_named
-from domain.values import POWERS, InstrumentId, Time
+from domain.strategy.registry import read_parameters
+from domain.values import POWERS, InstrumentId, Time, time_text
 from infrastructure.market_data.shelf import Stored
 from infrastructure.market_data.tape import Tape
 from infrastructure.plugins import load_plugins
+from infrastructure.strategy_file import strategy_of
 from replay.backtest import Game, Portfolio, StrategySetup, portfolio_game
 from replay.inputs import InstrumentTable, read_controls, read_strategy
 from replay.plan import Account, Plan
@@ -47,7 +48,8 @@ class StrategyPlan(Struct, frozen=True):
         markets = tuple(_on_grid(table, tape) for table, tape in zip(self.markets, tapes, strict=True))
         plan = Plan(self.path, markets, (), self.commands)
         portfolio = plan.portfolio(account, [tape.price_scale for tape in tapes])
-        return portfolio_game(structs.replace(portfolio, strategies=self._setups(portfolio)), tapes, [])
+        game = portfolio_game(structs.replace(portfolio, strategies=self._setups(portfolio)), tapes, [])
+        return structs.replace(game, window=self.window)
 
     def _setups(self, portfolio: Portfolio) -> tuple[StrategySetup, ...]:
         setups = []
@@ -63,7 +65,13 @@ class StrategyPlan(Struct, frozen=True):
         return tuple(setups)
 
     def _cut(self, tape: Tape) -> Tape:
-        return tape if self.window is None else tape.slice(*self.window)
+        if self.window is None:
+            return tape
+        part = tape.slice(*self.window)
+        if not len(part):
+            whole = f"{time_text(tape.open_times[0])} to {time_text(tape.open_times[-1])}"
+            raise InputError(f"--from and --to leave no candle of {tape.instrument or 'the tape'}; it has {whole}")
+        return part
 
 
 def strategy_plan(
@@ -73,9 +81,9 @@ def strategy_plan(
     market: InstrumentTable | None,
     window: tuple[Time, Time] | None = None,
 ) -> StrategyPlan:
-    """The plan of a strategy; values that were typed stand above those of the configuration at `config`."""
+    """The plan of a strategy, named or in a file; values that were typed stand above those of the configuration at `config`."""
     load_plugins()
-    strategy = strategy_named(name)
+    strategy = strategy_of(name)
     common, tables = ({}, []) if config is None else read_strategy(config)
     if market is not None and tables:
         raise InputError(f"--instrument is given, and {config} has [[instruments]]; allowed: one of both")

@@ -11,6 +11,8 @@ from domain.execution_pool import events as pool
 from domain.message import Event, EventId
 from domain.portfolio_risk.events import LoserExitDecided, OffsetChosen
 from domain.position_group.events import GroupOpened
+from domain.strategy.events import StrategyActed
+from domain.strategy.intents import CLOSE
 from infrastructure.causes import CausalLog, Kept
 from replay.subjects import Subject, order_of, signal_of, subjects
 
@@ -90,8 +92,11 @@ def before(log: CausalLog, kept: Kept, event: Event) -> tuple[Kept, EventId] | N
     """What an event of a record goes back to: in its own story where there is more of that, else to its cause.
 
     A signal that is promoted goes back to where it was queued, a venue's report to the order, what a group does when it
-    looks at a price to the group's opening, a loser that is closed to the choice of it.
+    looks at a price to the group's opening, a loser that is closed to the choice of it. What a strategy decides goes back to
+    nothing, unless it closes: it says itself what it was decided from, and its orders answer each other without an end.
     """
+    if isinstance(event, StrategyActed) and CLOSE not in event.intents:
+        return _closing_before(log, kept)
     source = (
         chosen_before(log, kept, event) if isinstance(event, LoserExitDecided) else _queued_before(log, kept, event)
     )
@@ -128,6 +133,16 @@ def _opened_before(log: CausalLog, kept: Kept, event: Event) -> tuple[Kept, Even
         holder = log.holding(first)
         return None if holder is None else (holder, first)
     return None
+
+
+def _closing_before(log: CausalLog, kept: Kept) -> tuple[Kept, EventId] | None:
+    """The strategy's decision to close, where this one carries it out."""
+    last = (kept.record.stream, kept.record.version - 1)
+    holder = log.holding(last)
+    if holder is None:
+        return None
+    event = dict(holder.ids())[last]
+    return (holder, last) if isinstance(event, StrategyActed) and CLOSE in event.intents else None
 
 
 def chosen_before(log: CausalLog, kept: Kept, event: LoserExitDecided) -> tuple[Kept, EventId] | None:

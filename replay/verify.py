@@ -4,8 +4,7 @@ The rerun takes what came from outside (commands, alerts) from the log and every
 so a decision or a fill that is missing, added or altered shows. Bytes that are not what was hashed are named first.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +15,9 @@ from domain.engine_events import EngineStarted
 from domain.errors import MissingError, StoreError
 from domain.market import Instrument
 from domain.message import Event, Record
+from domain.strategy.events import StrategyConfigured, StrategyStarted
+from domain.strategy.plugin import Strategy
+from domain.strategy.registry import parameters_of, strategies
 from infrastructure.event_store import codec
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.engine_version import rules_hash
@@ -24,12 +26,15 @@ from infrastructure.event_store.readable import Reader
 from infrastructure.event_store.runs import KeptRecord, Run, records_of
 from infrastructure.inbox import Inbox
 from infrastructure.market_data.tape import Tape
-from replay.backtest import Game, Played, play
+from infrastructure.plugins import code_of
+from replay.backtest import Game, Played, StrategySetup, play
 from replay.facts import facts_of
-from replay.kept import tapes_of
+from replay.kept import tapes_of, window_of
 from replay.paper import play_inbox
 
-DivergenceClass = Literal["tampered", "code", "signal", "config", "risk", "pricing", "fill", "missing", "added"]
+DivergenceClass = Literal[
+    "tampered", "code", "signal", "config", "strategy", "risk", "pricing", "fill", "missing", "added"
+]
 
 _CLASSES: dict[str, DivergenceClass] = {
     "signal": "signal",
@@ -50,6 +55,9 @@ _CLASSES: dict[str, DivergenceClass] = {
     "portfolio_risk.configured": "config",
     "portfolio_risk": "risk",
     "position_group": "pricing",
+    "strategy.started": "config",
+    "strategy.configured": "config",
+    "strategy": "strategy",
 }
 
 
@@ -80,12 +88,16 @@ class _Parted(Exception):  # noqa: N818  (not an error: what verify is looking f
         self.divergence = divergence
 
 
+class _UnknownStrategyError(MissingError):
+    """A strategy of the run is not installed, so it cannot be run again."""
+
+
 class _BrokeOff(Exception):  # noqa: N818  (not an error: the run was interrupted here)
     """The log of an interrupted run ends, between two inputs."""
 
 
 def verify(database: Database, home: Path, run: Run) -> Verdict:
-    """Verify one kept run; raises MissingError where its tape is gone. The tape of a paper run is the inbox."""
+    """Verify one kept run; raises MissingError where its tape or a strategy's code is gone. The tape of a paper run is the inbox."""
     rerun, log = _rerun(database, home, run)
     ledger = _Comparison(run, log)
     status: Literal["same", "interrupted", "diverged"] = "same"
@@ -98,11 +110,11 @@ def verify(database: Database, home: Path, run: Run) -> Verdict:
     except _BrokeOff:
         status = "interrupted"
     except _Parted as parted:
-        status, divergence = "diverged", _blame_code(run, parted.divergence)
-    except StoreError:
-        raise  # the database's trouble, not the log's
+        status, divergence = "diverged", _blame_code(run, parted.divergence, log.recoded)
+    except (StoreError, _UnknownStrategyError):
+        raise  # the database's trouble, or this machine's, not the log's
     except Exception as error:  # noqa: BLE001  (a log that the loop cannot run again is what verify looks for)
-        status, divergence = "diverged", _blame_code(run, _failed(ledger, error))
+        status, divergence = "diverged", _blame_code(run, _failed(ledger, error), log.recoded)
     return Verdict(run.run, run.label, status, ledger.digest.records, ledger.digest.hexdigest(), divergence)
 
 
@@ -113,16 +125,43 @@ def _rerun(database: Database, home: Path, run: Run) -> tuple[Callable[["_Compar
         paper_log = _Log(database, run, position)
 
         def play_again(ledger: "_Comparison") -> None:
-            deque(paper_log.checked(), maxlen=0)  # every record's bytes are looked at first
+            paper_log.recoded = _recoded(paper_log.checked())  # every record's bytes are looked at first
             play_inbox(database, ledger, upto)
 
         return play_again, paper_log
     named = tapes_of(run)
     if not named:
         raise MissingError(f"run {run.run} names no market tape, so it cannot be run again")
-    tapes = {instrument: Tape.find_by_digest(home, digest) for instrument, digest in named.items()}
+    tapes = _tapes(home, run, named)
     log = _Log(database, run)
     return lambda ledger: play(_game(log, run, tapes), ledger), log
+
+
+def _recoded(records: Iterable[Record[Event]]) -> list[str]:
+    """The strategies of a paper run that had another code than now, at any time; raises where one is not installed."""
+    names: dict[str, str] = {}
+    found: dict[str, None] = {}
+    for record in records:
+        for event in record.events:
+            if isinstance(event, StrategyStarted):
+                names[event.bot] = event.strategy
+            if isinstance(event, StrategyStarted | StrategyConfigured):
+                strategy = _installed(names[event.bot], event.bot)
+                if event.code != code_of(strategy):
+                    found[f"{strategy.name} of {event.bot}"] = None
+    return list(found)
+
+
+def recorded_game(database: Database, home: Path, run: Run) -> Game:
+    """What a kept backtest was played on; of one that `verify` has found to be the same."""
+    return _game(_Log(database, run), run, _tapes(home, run, tapes_of(run)))
+
+
+def _tapes(home: Path, run: Run, digests: Mapping[str, str]) -> dict[str, Tape]:
+    """The tapes of these digests, as far as the run went through them."""
+    window = window_of(run)
+    found = {instrument: Tape.find_by_digest(home, digest) for instrument, digest in digests.items()}
+    return found if window is None else {instrument: tape.slice(*window) for instrument, tape in found.items()}
 
 
 def _failed(ledger: "_Comparison", error: Exception) -> Divergence:
@@ -143,7 +182,28 @@ def _game(log: "_Log", run: Run, tapes: Mapping[str, Tape]) -> Game:
         Played(instrument, terms, _tape_of(instrument, tapes).rescaled(instrument.price_scale), position)
         for instrument, terms, position in listed
     )
-    return Game(markets, facts.kind, facts.cash, facts.opening, facts.alerts)
+    setups = [_strategy(event) for event in facts.strategies]
+    log.recoded = [
+        f"{event.strategy} of {event.bot}"
+        for event, setup in zip(facts.strategies, setups, strict=True)
+        if event.code != code_of(setup.strategy)
+    ]
+    return Game(markets, facts.kind, facts.cash, facts.opening, facts.alerts, setups)
+
+
+def _strategy(event: StrategyStarted) -> StrategySetup:
+    """The strategy as it is installed now, with the parameters of then."""
+    _installed(event.strategy, event.bot)
+    strategy, parameters = parameters_of(event.strategy, event.parameters)
+    return StrategySetup(event.bot, strategy, parameters, event.instrument.id)
+
+
+def _installed(name: str, bot: str) -> Strategy:
+    found = strategies().get(name)
+    if found is None:
+        allowed = ", ".join(sorted(strategies()))
+        raise _UnknownStrategyError(f"strategy {name!r} of {bot} is not installed; allowed: {allowed}")
+    return found
 
 
 def _tape_of(instrument: Instrument, tapes: Mapping[str, Tape]) -> Tape:
@@ -157,7 +217,7 @@ def _tape_of(instrument: Instrument, tapes: Mapping[str, Tape]) -> Tape:
 class _Log:
     """A run's records as verify reads them, twice: what is written between the two readings counts in neither.
 
-    Of a run that goes on, nothing after position `upto` counts.
+    Of a run that goes on, nothing after position `upto` counts. `recoded` names the strategies whose code is another now.
     """
 
     def __init__(self, database: Database, run: Run, upto: int | None = None) -> None:
@@ -165,6 +225,7 @@ class _Log:
         self._run = run
         self._upto = upto
         self._first = self._last = 0
+        self.recoded: list[str] = []
 
     def checked(self) -> Iterator[Record[Event]]:
         """The records that the engine decided, each found to be what was written, after the one that names the engine."""
@@ -261,26 +322,32 @@ class _Comparison:
         for position, (recorded, rerun) in enumerate(zip(theirs, lines, strict=False), kept.position):
             if recorded != rerun:
                 message = f"position {position}: recorded {recorded['event']}, rerun {rerun['event']}"
-                return Divergence(position, _class_of(rerun["event"]), message, recorded, rerun)
+                return Divergence(position, class_of(rerun["event"]), message, recorded, rerun)
         if len(theirs) == len(lines):
             message = f"position {kept.position}: the same events in another envelope or other bytes"
             return Divergence(kept.position, "tampered", message, theirs[0], lines[0])
         position = kept.position + min(len(theirs), len(lines))
         message = f"position {position}: recorded {len(theirs)} events in this decision, rerun {len(lines)}"
         longer = max(theirs, lines, key=len)
-        return Divergence(position, _class_of(longer[-1]["event"]), message, theirs[-1], lines[-1])
+        return Divergence(position, class_of(longer[-1]["event"]), message, theirs[-1], lines[-1])
 
 
-def _class_of(tag: str) -> DivergenceClass:
+def class_of(tag: str) -> DivergenceClass:
+    """What it is about that an event differs, or is there on one side only."""
     name = tag.removesuffix(".v1")
     return _CLASSES.get(name) or _CLASSES[name.partition(".")[0]]
 
 
-def _blame_code(run: Run, divergence: Divergence) -> Divergence:
-    """Where the bytes are sound and the code has changed since, that is the class."""
-    if divergence.kind == "tampered" or run.rules_hash == rules_hash():
+def _blame_code(run: Run, divergence: Divergence, recoded: Sequence[str]) -> Divergence:
+    """Where the bytes are sound and the code has changed since, the engine's or a strategy's, that is the class."""
+    if divergence.kind == "tampered":
         return divergence
-    message = f"{divergence.message}; the code has changed since the run was recorded ({run.engine_version})"
+    if run.rules_hash != rules_hash():
+        message = f"{divergence.message}; the code has changed since the run was recorded ({run.engine_version})"
+    elif recoded:
+        message = f"{divergence.message}; the code of {', '.join(recoded)} has changed since the run was recorded"
+    else:
+        return divergence
     return msgspec.structs.replace(divergence, kind="code", message=message)
 
 

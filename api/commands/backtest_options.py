@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-STRATEGY = Annotated[str, typer.Argument(help="sma_cross, grid, ...; dca_signals: position groups from alerts.")]
+STRATEGY = Annotated[
+    str, typer.Argument(help="sma_cross, grid, ..., or a file: my.py; dca_signals: position groups from alerts.")
+]
 BALANCE = Annotated[list[str], typer.Option(help="ASSET=AMOUNT at the start; may be repeated.")]
 OUT = Annotated[Path, typer.Option(help="Folder for report.html, summary.json, fills.csv, ...; it may be new.")]
 VALUES = Annotated[

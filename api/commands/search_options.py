@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from replay.sweep.job import Window
     from replay.sweep.session import Question
 
-STRATEGY = Annotated[str, typer.Argument(help="A strategy's name, such as sma_cross.")]
+STRATEGY = Annotated[str, typer.Argument(help="A strategy's name, such as sma_cross, or its file.")]
 VALUES = Annotated[
     list[str], typer.Option("--set", help="NAME=VALUES: 5..50:5, 0.1..0.9/5, 0.001..1:log, a|b or one value; repeated.")
 ]
@@ -124,6 +124,6 @@ def _window(market: Market, first: int, last: int) -> "Window":
 
 
 def _strategy(name: str) -> "Strategy":
-    from domain.strategy.registry import strategy_named
+    from infrastructure.strategy_file import strategy_of
 
-    return strategy_named(name)
+    return strategy_of(name)

@@ -1,5 +1,6 @@
 """`truetape verify`: run kept runs again and compare them with their logs."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,9 @@ from domain.errors import MissingError
 @exits
 def verify(
     run: Annotated[int | None, typer.Argument(help="The run's number; all kept runs without it.")] = None,
+    strategy: Annotated[
+        list[Path] | None, typer.Option(help="The file of a strategy that is in no package; may be repeated.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the verdicts as JSON.")] = False,
 ) -> int:
     """Rerun kept runs from their recorded facts and tapes, and compare record for record.
@@ -21,9 +25,14 @@ def verify(
 
     from infrastructure.database import open_database
     from infrastructure.event_store.runs import find_run, list_runs
+    from infrastructure.plugins import load_plugins
     from infrastructure.settings import load_settings
+    from infrastructure.strategy_file import strategy_from
     from replay.verify import verify as verify_run
 
+    load_plugins()
+    for path in strategy or ():
+        strategy_from(path)
     settings = load_settings()
     verdicts: list[dict[str, Any]] = []
     with open_database(settings) as database:

@@ -10,9 +10,9 @@ from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field
 
 from api.asking import ACCEPTED, Asking, Done
+from api.available import FORMS
 from api.problems import ProblemError, responses
-from api.security import Reader
-from api.shapes import Answer, Body, Name, NameInPath, Symbol
+from api.shapes import Body, Name, NameInPath, Symbol
 from api.standing import Standing
 from api.webhooks import KnownWebhooks
 from domain.bot import commands as c
@@ -23,8 +23,6 @@ from domain.message import Command
 router = APIRouter(tags=["bots"], responses={**responses(404, 409), **ACCEPTED})
 Ask = Annotated[Asking, Depends()]
 
-STRATEGIES: Mapping[str, type[GroupForm]] = {"dca_signals": GroupForm}
-"""What a bot can trade by, and the form of its settings."""
 LEGS_MAX = 100
 _EXAMPLE: dict[str, Any] = {
     "capital": "1000",
@@ -38,7 +36,8 @@ _EXAMPLE: dict[str, Any] = {
 Settings = Annotated[
     dict[str, Any],
     Field(
-        description="As the strategy's schema at GET /api/v1/strategies has it; amounts as text.", examples=[_EXAMPLE]
+        description="As the strategy's schema at GET /api/v1/strategies/available has it; amounts as text.",
+        examples=[_EXAMPLE],
     ),
 ]
 
@@ -72,31 +71,11 @@ class NewSettings(Body):
     settings: Settings
 
 
-class Strategy(Answer):
-    """A strategy and the JSON schema of its settings."""
-
-    name: str
-    settings_schema: dict[str, Any]
-
-
-class Strategies(Answer):
-    """What bots can trade by."""
-
-    items: list[Strategy]
-
-
-@router.get("/strategies", summary="Strategies and the schemas of their settings")
-def strategies(_user: Reader) -> Strategies:
-    return Strategies(
-        items=[Strategy(name=name, settings_schema=msgspec.json.schema(form)) for name, form in STRATEGIES.items()]
-    )
-
-
 @router.post("/bots", summary="Create a bot", status_code=201, response_model=Done)
 async def create(ask: Ask, body: NewBot) -> JSONResponse:
-    form = STRATEGIES.get(body.strategy)
+    form = FORMS.get(body.strategy)
     if form is None:
-        allowed = ", ".join(STRATEGIES)
+        allowed = ", ".join(FORMS)
         raise ProblemError(422, "STRATEGY_UNKNOWN", f"strategy {body.strategy!r}; allowed: {allowed}")
     settings = read_settings(form, body.settings)
 
@@ -105,6 +84,8 @@ async def create(ask: Ask, body: NewBot) -> JSONResponse:
         instrument = now.instrument(body.account, body.instrument)
         if now.find_bot(body.name) is not None:
             raise ProblemError(409, "BOT_EXISTS", f"there is a bot {body.name} already")
+        if now.find_strategy(body.name) is not None:
+            raise ProblemError(409, "BOT_EXISTS", f"a strategy runs as {body.name} already")
         return [c.CreateBot(body.name, body.account, account.kind, body.strategy, instrument, settings)]
 
     return await ask.carry_out(prepare, status=201, silent=("BOT_EXISTS", f"there is a bot {body.name} already"))
@@ -113,7 +94,7 @@ async def create(ask: Ask, body: NewBot) -> JSONResponse:
 @router.put("/bots/{bot}/settings", summary="Change a bot's settings", response_model=Done)
 async def configure(ask: Ask, bot: NameInPath, body: NewSettings) -> JSONResponse:
     def prepare(now: Standing) -> list[Command]:
-        form = STRATEGIES[now.bot(bot).strategy]
+        form = FORMS[now.bot(bot).strategy]
         return [c.ConfigureBot(bot, read_settings(form, body.settings))]
 
     return await ask.carry_out(prepare)

@@ -14,12 +14,14 @@ from api.standing import Standing
 from domain.account.commands import HaltTrading, PlaceOrder, ResumeTrading
 from domain.bot.commands import CloseGroup
 from domain.message import Command
+from domain.strategy.commands import CloseStrategy
 from domain.values import InstrumentId, Price, Quantity, floor_to
 from projections.bots import BotRow
 
 router = APIRouter(prefix="/kill", tags=["kill"], responses={**responses(404, 409), **ACCEPTED})
 Ask = Annotated[Asking, Depends()]
 
+KILLED = "kill"
 Scope = Literal["bot", "account", "everything"]
 
 
@@ -67,6 +69,10 @@ class Resume(_Scoped):
 async def kill(ask: Ask, body: Kill) -> JSONResponse:
     def prepare(now: Standing) -> list[Command]:
         if body.bot is not None:
+            strategy = now.find_strategy(body.bot)
+            if strategy is not None:
+                ends = [CloseStrategy(strategy.bot, KILLED)] if body.flatten else []
+                return [HaltTrading(strategy.account, strategy.bot, body.reason), *ends]
             row = now.bot(body.bot)
             flat = list(_close(now, [row])) if body.flatten else []
             return [HaltTrading(row.account, row.bot, body.reason), *flat]
@@ -76,6 +82,7 @@ async def kill(ask: Ask, body: Kill) -> JSONResponse:
         if body.flatten:
             for account in accounts:
                 commands += _close(now, [bot for bot in now.bots() if bot.account == account])
+                commands += [CloseStrategy(each.bot, KILLED) for each in now.strategies() if each.account == account]
                 commands += _sell_off(now, account)
         return commands
 
@@ -86,7 +93,7 @@ async def kill(ask: Ask, body: Kill) -> JSONResponse:
 async def resume(ask: Ask, body: Resume) -> JSONResponse:
     def prepare(now: Standing) -> list[Command]:
         if body.bot is not None:
-            row = now.bot(body.bot)
+            row = now.find_strategy(body.bot) or now.bot(body.bot)
             return [ResumeTrading(row.account, row.bot)]
         return [ResumeTrading(account, "") for account in _accounts(now, body)]
 

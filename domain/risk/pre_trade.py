@@ -25,24 +25,22 @@ def judge(state: AccountState, order: OrderIntended, now: Now) -> RiskPassed | O
     listing = state.listings.get(order.instrument)
     if listing is None:
         return _denied(state, order, ("INSTRUMENT_UNKNOWN", f"instrument={order.instrument}"))
-    asked: Callable[..., object] = worth_of
-    limits = state.limits
+    rule: Callable[..., object] = worth_of
     try:
         worth = worth_of(state, listing, order, now)
         rules = RULES
         if state.limits_version:
-            asked = active_rules
-            rules = active_rules(limits, worth.closes)
+            rule = active_rules
+            rules = active_rules(state.limits, worth.closes)
         for rule in rules:
-            asked = rule
             denial = rule(state, worth, order)
             if denial is not None:
                 return _denied(state, order, denial)
     except Exception as error:  # noqa: BLE001  (whatever went wrong, an order that was not judged is not sent)
-        return _denied(state, order, ("RISK_CHECK_FAILED", f"rule={asked.__name__}, error={error}"))
+        return _denied(state, order, ("RISK_CHECK_FAILED", f"rule={rule.__name__}, error={error}"))
     if not state.limits_version:
         return RiskPassed(order.account, order.order, order.instrument, worth.notional, worth.held_back)
-    at = now.at if limits.window_seconds else Time(0)
+    at = now.at if state.limits.window_seconds else Time(0)
     return RiskPassed(
         order.account, order.order, order.instrument, worth.notional, worth.held_back, state.limits_version, at
     )
@@ -62,13 +60,14 @@ def on_step(_state: AccountState, worth: Worth, order: OrderIntended) -> Denial 
 
 def on_tick(_state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
     """Every price the order names is a positive multiple of the tick."""
+    limit, stop = order.limit, order.stop
+    if limit is None and stop is None:
+        return None if order.type == "market" else ("PRICE_MISSING", f"type={order.type}")
     instrument = worth.listing.instrument
-    for name, price in (("limit", order.limit), ("stop", order.stop)):
+    for name, price in (("limit", limit), ("stop", stop)):
         if price is not None and (price <= 0 or price % instrument.tick):
             text = f"{name}={instrument.price_text(price)}, tick={instrument.price_text(instrument.tick)}"
             return "PRICE_OFF_TICK", text
-    if order.type != "market" and order.limit is None and order.stop is None:
-        return "PRICE_MISSING", f"type={order.type}"
     return None
 
 

@@ -44,6 +44,13 @@ class CloseStrategy(Command, frozen=True, array_like=True):
     reason: str = ""
 
 
+class FailStrategy(Command, frozen=True, array_like=True):
+    """Its code is not there: it decides nothing until it is resumed."""
+
+    bot: str
+    error: str
+
+
 class SettleClose(Command, frozen=True, array_like=True):
     """Where it is closing and nothing of it works any more: close what it holds."""
 

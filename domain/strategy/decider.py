@@ -21,6 +21,7 @@ from domain.values import LARGEST, Price, Quantity, Side, floor_to
 
 Status = Literal["running", "paused", "failed"]
 NO_PRICE = Price(0)
+EVERY_CANDLE: Bounds = (LARGEST, 0)
 NOTHING = b""
 """The memory of one that begins anew."""
 
@@ -28,7 +29,7 @@ NOTHING = b""
 class StrategyState(Struct, frozen=True):
     """A strategy that runs under a bot's name, with its parameters as JSON and its memory as MessagePack.
 
-    `closing`: what it holds is to be closed as soon as none of its orders works.
+    `closing`: what it holds is to be closed as soon as none of its orders works. `code` is the digest of what decides.
     """
 
     bot: str = ""
@@ -39,6 +40,7 @@ class StrategyState(Struct, frozen=True):
     memory: bytes | None = None
     status: Status = "running"
     closing: bool = False
+    code: str = ""
 
 
 def start(state: StrategyState, command: c.StartStrategy) -> tuple[Event, ...]:
@@ -90,6 +92,10 @@ def resume(state: StrategyState, command: c.ResumeStrategy, now: Now) -> tuple[E
     return (e.StrategyResumed(command.bot),)
 
 
+def fail(state: StrategyState, command: c.FailStrategy) -> tuple[Event, ...]:
+    return (e.StrategyFailed(state.bot, state.account, command.error),) if state.status == "running" else ()
+
+
 def _not_now(state: StrategyState, command: str) -> tuple[Event, ...]:
     return (e.StrategyRefused(state.bot, command, "STATUS_WRONG", f"status={state.status}"),)
 
@@ -99,9 +105,11 @@ def consider(state: StrategyState, command: c.Consider, now: Now) -> tuple[Event
     account = now.account(state.account)
     if state.status != "running" or state.closing or account is None:
         return ()
-    strategy, parameters = parameters_of(state.strategy, state.parameters)
-    view = _view(state, command.values, account, now)
     try:
+        strategy, parameters = parameters_of(state.strategy, state.parameters)
+        view = _view(state, command.values, account, now)
+        if not view.features and feature_names(strategy.features(parameters)):
+            return _failed(state, InputError("its features cannot be computed"))
         act = strategy.on_candle(parameters, view)
         return () if act is None else _acted(state, act, view, 0)
     except Exception as error:  # noqa: BLE001  (whatever a strategy's code does, the loop goes on without it)
@@ -112,14 +120,14 @@ def hear_fill(state: StrategyState, command: c.HearFill, now: Now) -> tuple[Even
     """Ask it what to do about a fill, if it cares for any."""
     if state.closing:
         return _settled(state, now)
-    strategy, parameters = parameters_of(state.strategy, state.parameters)
-    if strategy.on_fill is None or state.status != "running":
-        return ()
     account = now.account(state.account)
-    if account is None:
+    if state.status != "running" or account is None:
         return ()
-    view = _view(state, (), account, now)
     try:
+        strategy, parameters = parameters_of(state.strategy, state.parameters)
+        if strategy.on_fill is None:
+            return ()
+        view = _view(state, (), account, now)
         act = strategy.on_fill(parameters, view, command)
         return () if act is None else _acted(state, act, view, command.order)
     except Exception as error:  # noqa: BLE001  (as in `consider`)
@@ -131,7 +139,7 @@ def close(state: StrategyState, command: c.CloseStrategy, now: Now) -> tuple[Eve
     account = now.account(state.account)
     if account is None:
         return ()
-    act = _event(state, Act((CLOSE,), reason=command.reason or "close"), _view(state, (), account, now), 0)
+    act = _event(state, Act((CLOSE,), reason=command.reason or "close"), _outside(state, account, now), 0)
     paused = (e.StrategyPaused(state.bot),) if state.status == "running" else ()
     return *paused, structs.replace(act, memory=NOTHING)
 
@@ -148,7 +156,7 @@ def _settled(state: StrategyState, now: Now) -> tuple[Event, ...]:
     account = now.account(state.account)
     if account is None:
         return ()
-    view = _view(state, (), account, now)
+    view = _outside(state, account, now)
     if view.is_working():
         return ()
     held, instrument = view.position, view.instrument
@@ -157,6 +165,11 @@ def _settled(state: StrategyState, now: Now) -> tuple[Event, ...]:
     closes = whole and (held > 0 or account.kind == "margin")
     intents: tuple[Intent, ...] = (Place(side, "market", whole, reduce_only=True),) if closes else ()
     return (_event(state, Act(intents, reason="closed"), view, 0),)
+
+
+def _outside(state: StrategyState, account: AccountState, now: Now) -> View:
+    """What closing needs: nothing of its code, which may be gone, nor of what it remembers."""
+    return _view(structs.replace(state, memory=None), (), account, now)
 
 
 def _view(state: StrategyState, values: Values, account: AccountState, now: Now) -> View:
@@ -175,8 +188,8 @@ def _acted(state: StrategyState, act: Act, view: View, order: int) -> tuple[Even
 def _event(state: StrategyState, act: Act, view: View, order: int) -> e.StrategyActed:
     memory = None if act.memory is None else msgspec.msgpack.encode(act.memory)
     return e.StrategyActed(
-        state.bot, state.account, view.instrument.id, view.close, view.position, view.features, act.intents, order,
-        memory, act.reason,
+        state.bot, state.account, view.instrument.id, view.close, Quantity(view.position), view.features, act.intents,
+        order, memory, act.reason,
     )  # fmt: skip
 
 
@@ -201,18 +214,23 @@ def watch_of(state: StrategyState) -> Bounds | None:
     """At which prices it wants to be asked, beside the candles that its features name."""
     if state.status != "running":
         return None
-    strategy, parameters = parameters_of(state.strategy, state.parameters)
-    if strategy.watch is None:
-        return None
-    return strategy.watch(parameters, memory_of(state.strategy, state.memory))
+    try:
+        strategy, parameters = parameters_of(state.strategy, state.parameters)
+        if strategy.watch is None:
+            return None
+        return strategy.watch(parameters, memory_of(state.strategy, state.memory))
+    except Exception:  # noqa: BLE001  (history cannot fail: whoever cannot say is asked at the next candle, and fails there)
+        return EVERY_CANDLE
 
 
 def started(_state: StrategyState, event: e.StrategyStarted) -> StrategyState:
-    return StrategyState(event.bot, event.account, event.instrument, event.strategy, event.parameters)
+    return StrategyState(
+        event.bot, event.account, event.instrument, event.strategy, event.parameters, code=event.code
+    )  # fmt: skip
 
 
 def configured(state: StrategyState, event: e.StrategyConfigured) -> StrategyState:
-    return structs.replace(state, parameters=event.parameters)
+    return structs.replace(state, parameters=event.parameters, code=event.code)
 
 
 def acted(state: StrategyState, event: e.StrategyActed) -> StrategyState:
@@ -246,6 +264,7 @@ DECIDER = Decider(
         c.StartStrategy: start,
         c.ConfigureStrategy: configure,
         c.PauseStrategy: pause,
+        c.FailStrategy: fail,
     },
     timed={
         c.Consider: consider,

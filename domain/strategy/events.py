@@ -4,7 +4,7 @@ from domain.market import Instrument
 from domain.message import Event
 from domain.strategy.feature import Values
 from domain.strategy.intents import Intent
-from domain.values import InstrumentId, Price
+from domain.values import InstrumentId, Price, Quantity
 
 
 class StrategyStarted(Event, frozen=True, array_like=True, tag="strategy.started.v1"):
@@ -39,7 +39,7 @@ class StrategyActed(Event, frozen=True, array_like=True, tag="strategy.acted.v1"
     account: str
     instrument: InstrumentId
     close: Price
-    position: int
+    position: Quantity
     values: Values
     intents: tuple[Intent, ...]
     order: int = 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 _ROOT = Path(__file__).parents[2]
 _SIMULATOR = "infrastructure/venues"
+_RULES = ("lane.py", "prepared.py", "resting.py", "simulated*.py")
 
 
 def engine_version() -> str:
@@ -20,7 +21,8 @@ def engine_version() -> str:
 @cache
 def rules_hash(root: Path = _ROOT) -> str:
     """SHA-256 over `domain/` and the simulated venue and its market, in order of path: each path and contents, with their lengths."""
-    paths = [*(root / "domain").rglob("*.py"), *(root / _SIMULATOR).glob("simulated*.py")]
+    simulator = [path for name in _RULES for path in (root / _SIMULATOR).glob(name)]
+    paths = [*(root / "domain").rglob("*.py"), *simulator]
     digest = hashlib.sha256()
     for name, path in sorted((path.relative_to(root).as_posix(), path) for path in paths):
         for part in (name.encode(), path.read_bytes()):

@@ -129,6 +129,8 @@ class SimulatedVenue:
 
     def _lock(self, resting: Resting) -> None:
         """Lock what the part of an order that is left needs, and give the rest back."""
+        if not resting.whole:
+            return
         locked = resting.whole * resting.left // resting.quantity
         self.wallet.locked += locked - resting.locked
         resting.locked = locked
@@ -292,7 +294,8 @@ class SimulatedVenue:
         if not in_base:
             self.wallet.cash -= fill.fee
         resting.left -= fill.quantity
-        self._lock(resting)
+        if resting.left:
+            self._lock(resting)
 
     def _reject(self, resting: Resting, price: int, quantity: int) -> RejectReported:
         instrument = self._instrument

@@ -96,6 +96,11 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
+def text_fingerprint(text: str) -> str:
+    """SHA-256 of a text as it stands."""
+    return sha256(text.encode()).hexdigest()
+
+
 def fingerprint(settings: Struct) -> str:
     """SHA-256 of the settings that are not their defaults, as JSON with sorted keys."""
     return sha256(msgspec.json.encode(changed(settings), order="sorted")).hexdigest()

@@ -21,11 +21,12 @@ from domain.engine_events import EngineStarted
 from domain.market import Instrument
 from domain.message import Event
 from domain.position_group.events import GroupClosed, GroupOpened, PyramidAdded
+from domain.strategy.events import StrategyConfigured, StrategyStarted
 from domain.values import cash_scale, decimal_text, time_text
 from projections.orders import ENDED, ORDERS, OrderRow
 from projections.rows import Context, Key, key_getter
 from projections.rows import Row as KeptRow
-from replay.reports.cells import Blank, Cell, Place, Row, columns, fingerprint
+from replay.reports.cells import Blank, Cell, Place, Row, columns, fingerprint, text_fingerprint
 
 NAMES_KEPT = 4096
 """Names of closed groups' streams: what a closed group has caused comes soon or not at all."""
@@ -51,7 +52,7 @@ DECISION = columns(
 
 
 class Bot(Struct, frozen=True):
-    """A bot's strategy and the fingerprint of its settings in force."""
+    """A bot's strategy and the fingerprint of its settings, or parameters, in force."""
 
     strategy: str
     parameters: str
@@ -134,6 +135,7 @@ class Known:
         self.positions: dict[tuple[str, str], int] = {}
         self.orders = OpenOrders()
         self.bots: dict[str, Bot] = {}
+        self.strategies: dict[str, Bot] = {}
         self.groups: dict[tuple[str, int], Group] = {}
         self._names: dict[int, str] = {}
         self._closed: OrderedDict[int, None] = OrderedDict()
@@ -221,6 +223,13 @@ class Known:
         before = self.bots.get(event.bot)
         self.bots[event.bot] = Bot("" if before is None else before.strategy, fingerprint(event.settings))
 
+    def strategy_started(self, _place: Place, event: StrategyStarted) -> None:
+        self.strategies[event.bot] = Bot(event.strategy, text_fingerprint(event.parameters))
+
+    def strategy_configured(self, _place: Place, event: StrategyConfigured) -> None:
+        before = self.strategies.get(event.bot)
+        self.strategies[event.bot] = Bot("" if before is None else before.strategy, text_fingerprint(event.parameters))
+
     def entry_taken(self, _place: Place, event: EntryTaken) -> None:
         self.groups[event.bot, event.group] = Group(self._taken(event))
 
@@ -244,7 +253,8 @@ class Known:
         """A person's order is theirs; any other is its bot's, or the core's where it belongs to no bot."""
         actor = place.record.actor
         by_hand = actor.startswith(PERSON)
-        bot, group = self.bots.get(event.bot), self.groups.get((event.bot, event.group))
+        bots = self.strategies if event.role == "strategy" else self.bots
+        bot, group = bots.get(event.bot), self.groups.get((event.bot, event.group))
         taken = None
         if group is not None:
             taken = group.legs.get(event.leg, group.latest) if event.role in {"entry", "target"} else group.latest
@@ -252,7 +262,7 @@ class Known:
         self.orders.decisions[event.account, event.order] = Decision(
             algorithm=Blank.NOT_APPLICABLE if by_hand else algorithm or actor,
             engine=self.engine,
-            parameters=_parameters(event, taken, by_hand=by_hand),
+            parameters=_parameters(event, taken, bot, by_hand=by_hand),
             person=actor if by_hand else Blank.NOT_APPLICABLE,
             signal=Blank.NOT_APPLICABLE if taken is None else taken.signal,
         )
@@ -265,9 +275,11 @@ class Known:
         self.positions[account, instrument] = self.positions.get((account, instrument), 0) + change
 
 
-def _parameters(event: OrderIntended, taken: Taken | None, *, by_hand: bool) -> Cell:
+def _parameters(event: OrderIntended, taken: Taken | None, bot: Bot | None, *, by_hand: bool) -> Cell:
     if taken is not None:
         return taken.parameters
+    if bot is not None and event.role == "strategy":
+        return bot.parameters
     return Blank.NOT_APPLICABLE if by_hand or not event.bot else Blank.NOT_RECORDED
 
 
@@ -280,6 +292,8 @@ _LEARN: Mapping[type[Event], Callable[[Known, Place, Any], None]] = {
     OrderFilled: Known.filled,
     BotCreated: Known.bot_created,
     BotConfigured: Known.bot_configured,
+    StrategyStarted: Known.strategy_started,
+    StrategyConfigured: Known.strategy_configured,
     EntryTaken: Known.entry_taken,
     PyramidTaken: Known.more_taken,
     AimTaken: Known.more_taken,

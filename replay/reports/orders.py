@@ -105,7 +105,7 @@ def _order(order: OrderRow, listed: Instrument | None) -> Row:
         "venue_order_id": order.venue_order or Blank.NOT_YET_KNOWN,
         "bot": order.bot,
         "group": order.group or Blank.NOT_APPLICABLE,
-        "leg": order.leg if order.role in {"entry", "target"} else Blank.NOT_APPLICABLE,
+        "leg": order.leg if order.role in {"entry", "target", "strategy"} else Blank.NOT_APPLICABLE,
         "role": order.role,
         "order_type": order.type,
         "reduce_only": str(order.reduce_only).lower(),

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from domain.account.events import AccountOpened, InstrumentListed, RiskLimitsSet
@@ -20,13 +21,20 @@ from domain.execution_pool.events import PoolConfigured, PoolOpened
 from domain.message import Event
 from domain.portfolio_risk.events import GroupBlocked, GroupForgotten, GroupUnblocked, OffsetConfigured
 from domain.signal.events import SourceMapped, SourceOpened
+from domain.strategy.events import (
+    StrategyConfigured,
+    StrategyFailed,
+    StrategyPaused,
+    StrategyResumed,
+    StrategyStarted,
+)
 from replay.reports.cells import Blank, Cell, Place, Row, changed, columns, text_of
 from replay.reports.known import ORIGIN, PLACE, Known
 
 Subject = tuple[str, str]
 """(kind, name)"""
-GROUP, MAPPING = "group.", "mapping."
-"""How the keys of a bot's group settings begin, and those of a source's mapping."""
+GROUP, MAPPING, PARAMETER = "group.", "mapping.", "parameter."
+"""How the keys of a bot's group settings begin, those of a source's mapping, and those of a strategy's parameters."""
 
 
 class Change(Struct, frozen=True):
@@ -65,7 +73,7 @@ class SettingsReport:
         found: Change = read(event)
         version = found.version
         if version is None:
-            version = self._versions.get(found.subject, 0) + (found.scope in {"", GROUP, MAPPING})
+            version = self._versions.get(found.subject, 0) + (found.scope in {"", GROUP, MAPPING, PARAMETER})
         self._versions[found.subject] = version
         standing = self._standing.setdefault(found.subject, {})
         wanted = {key: text_of(value) for key, value in found.settings.items() if value is not None}
@@ -158,6 +166,28 @@ def _mapped(event: SourceMapped) -> Change:
     return Change(("source", event.source), _mapping(event.mapping), scope=MAPPING)
 
 
+def _strategy(event: StrategyStarted) -> Change:
+    fields = {"account": event.account, "strategy": event.strategy, "instrument": event.instrument.id}
+    return Change(("strategy", event.bot), {**fields, "status": "running", **_parameters(event)})
+
+
+def _reconfigured(event: StrategyConfigured) -> Change:
+    return Change(("strategy", event.bot), _parameters(event), scope=PARAMETER)
+
+
+def _parameters(event: StrategyStarted | StrategyConfigured) -> dict[str, Any]:
+    """Its parameters by key, and the digest of the code that reads them."""
+    try:
+        given = msgspec.json.decode(event.parameters, type=dict[str, Any])
+    except msgspec.MsgspecError:
+        given = {"": event.parameters}  # of a damaged log: as it stands
+    return {**{f"{PARAMETER}{key}": value for key, value in given.items()}, f"{PARAMETER}code": event.code}
+
+
+def _strategy_status(status: str) -> Callable[[Any], Change]:
+    return lambda event: Change(("strategy", event.bot), {"status": status}, scope="status")
+
+
 def _offset_part(part: str | None) -> Callable[[Any], Change]:
     return lambda event: Change(("group", f"{event.bot}/{event.group}"), {"offset": part}, scope="offset")
 
@@ -182,5 +212,10 @@ CHANGES: Mapping[type[Event], Callable[[Any], Change]] = {
     BotDeleted: _status("deleted"),
     SourceOpened: _source,
     SourceMapped: _mapped,
+    StrategyStarted: _strategy,
+    StrategyConfigured: _reconfigured,
+    StrategyPaused: _strategy_status("paused"),
+    StrategyResumed: _strategy_status("running"),
+    StrategyFailed: _strategy_status("failed"),
 }
 """What each event says of settings."""

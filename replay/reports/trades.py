@@ -71,7 +71,7 @@ class TradesReport:
             "venue_order_id": (order and order.venue_order) or Blank.NOT_YET_KNOWN,
             "bot": fill.bot,
             "group": fill.group or Blank.NOT_APPLICABLE,
-            "leg": fill.leg if fill.role in {"entry", "target"} else Blank.NOT_APPLICABLE,
+            "leg": fill.leg if fill.role in {"entry", "target", "strategy"} else Blank.NOT_APPLICABLE,
             "role": fill.role,
             "side": fill.side,
             "price": price_text(listed, fill.price),

@@ -8,7 +8,7 @@ from domain.execution_pool.events import SlotAssigned
 from domain.message import Event
 from domain.portfolio_risk.events import EntriesFinished, GroupForgotten, GroupWatched, TimerRestarted
 from domain.position_group.events import BestMoved, ReviewDue
-from replay.sentences import account, bot, execution_pool, portfolio_risk, position_group, signal
+from replay.sentences import account, bot, execution_pool, portfolio_risk, position_group, signal, strategy
 from replay.sentences.units import Sentence, Units
 
 
@@ -24,6 +24,7 @@ SENTENCES: Mapping[type[Event], Sentence] = {
     **portfolio_risk.SENTENCES,
     **position_group.SENTENCES,
     **signal.SENTENCES,
+    **strategy.SENTENCES,
 }
 
 MINOR: frozenset[type[Event]] = frozenset(

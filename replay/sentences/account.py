@@ -23,6 +23,7 @@ _REASONS = {
     "reduction": "a part of what is held is closed first",
     "expired": "it is too old",
     "price ran away": "the price has run away from it",
+    "strategy": "its strategy wants it so",
 }
 """Why our own side cancels, by what the log calls it."""
 
@@ -56,8 +57,11 @@ def _holding(event: e.PositionDeposited, units: Units) -> str:
 
 def _intended(event: e.OrderIntended, units: Units) -> str:
     size = units.size(event.instrument, event.quantity)
-    whose = f"{event.role} of {event.bot}/{event.group}" if event.bot else "by hand"
+    whose = f"{event.role} of {event.bot}/{event.group}" if event.group else "by hand"
     leg = f", leg {event.leg}" if event.role in {"entry", "target"} and event.bot else ""
+    if event.role == "strategy":
+        whose = f"of strategy {event.bot}"
+        leg = f", leg {event.leg}" if event.leg else ""
     only = ", only to reduce" if event.reduce_only else ""
     return f"order {event.order}, {whose}{leg}: {event.side} {size} {_terms(event, units)}{only}"
 

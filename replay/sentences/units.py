@@ -18,11 +18,12 @@ _HUNDRED = Decimal(100)
 class Units(Struct, frozen=True):
     """What the amounts of a run count in: its instruments, and which of them a position group trades (0: its bot's next).
 
-    What is of an instrument that is not known here is said in quanta, so that a damaged log can be read.
+    `features` are the names that a strategy's values go by, under its bot's name. What is of an instrument that is not known here is said in quanta, so that a damaged log can be read.
     """
 
     instruments: Mapping[str, Instrument]
     groups: Mapping[tuple[str, int], str]
+    features: Mapping[str, tuple[str, ...]] = {}
 
     def price(self, instrument: str, quanta: int) -> str:
         listed = self.instruments.get(instrument)

@@ -8,9 +8,10 @@ from msgspec import Struct, structs
 
 from domain.account.events import OrderFilled
 from domain.message import Event, Record
-from domain.strategy.registry import read_parameters, strategy_named
+from domain.strategy.registry import read_parameters
 from infrastructure.market_data.tape import Tape
 from infrastructure.plugins import load_plugins
+from infrastructure.strategy_file import strategy_of
 from projections.performance import round_trips
 from replay.backtest import Portfolio, StrategySetup, play, portfolio_game
 from replay.metrics.curve import equity_curve
@@ -20,7 +21,7 @@ from replay.sweep.job import DAILY_RETURNS, Evaluate, Parameters, Window
 
 
 class BacktestJob(Struct, frozen=True):
-    """A strategy on every market of a portfolio that has no strategies of its own, and where the markets' tapes lie."""
+    """A strategy, named or in a file, on every market of a portfolio that has no strategies of its own, and where the markets' tapes lie."""
 
     strategy: str
     portfolio: Portfolio
@@ -39,10 +40,10 @@ class BacktestJob(Struct, frozen=True):
 
     def outcome(self, parameters: Parameters, tapes: Sequence[Tape]) -> Mapping[str, Any]:
         """One backtest and what came of it; raises InputError for parameters that the strategy refuses."""
-        strategy = strategy_named(self.strategy)
+        strategy = strategy_of(self.strategy)
         setups = tuple(
             StrategySetup(
-                bot_name(self.strategy, market.instrument.id, len(self.portfolio.markets)),
+                bot_name(strategy.name, market.instrument.id, len(self.portfolio.markets)),
                 strategy,
                 read_parameters(strategy, parameters, market.instrument),
                 market.instrument.id,

@@ -24,6 +24,7 @@ from api.routes import (
     portfolio,
     positions,
     runs,
+    strategies,
 )
 from api.security import Principal, authenticate
 from domain.message import Event, Record
@@ -40,10 +41,11 @@ from tests.simulator import MINUTE, START, ListLedger, tape_of
 
 READS = (
     accounts_read, bots_read, deliveries, events, explain, fills, groups, market_read, orders_read, pnl, portfolio, positions, runs,
+    strategies,
 )  # fmt: skip
 LISTS = (
     "accounts", "bots", "orders", "groups", "fills", "positions", "portfolio", "pnl", "pnl?by=bot", "pnl?by=group",
-    "pnl?by=instrument", "pnl?by=day", "deliveries", "runs", "events", "events?order=newest", "market",
+    "pnl?by=instrument", "pnl?by=day", "deliveries", "runs", "events", "events?order=newest", "market", "strategies",
 )  # fmt: skip
 PREFIX = "/api/v1"
 

@@ -17,8 +17,8 @@ def server(database: Database, home: Path) -> Iterator[Server]:
 
 
 def test_a_strategy_says_what_its_settings_are(server: Server) -> None:
-    (strategy,) = server.get("/strategies").json()["items"]
-    assert strategy["name"] == "dca_signals"
+    strategy, *_ = server.get("/strategies/available").json()["items"]
+    assert (strategy["name"], strategy["acts_on"]) == ("dca_signals", "signals")
     assert {"GroupForm", "LegSettings"} <= set(strategy["settings_schema"]["$defs"])
 
 

@@ -5,7 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from api.standing import Standing
+from domain.account.commands import PlaceOrder
+from domain.account.events import OrderType
+from domain.message import Command
+from domain.strategy.commands import ResumeStrategy, StartStrategy
+from domain.values import InstrumentId, Price, Quantity, Side
 from infrastructure.event_store.database import Database
+from infrastructure.inbox import Entry, Inbox
 from tests.api.server import Server, problem_of, serving, tags
 
 LIMIT = {"account": "main", "instrument": "BTC/USDT", "side": "buy", "type": "limit", "quantity": "0.1", "limit": "90"}
@@ -100,3 +107,41 @@ def test_a_resume_says_that_it_is_meant(server: Server) -> None:
 @pytest.mark.parametrize("scope", [{"scope": "account", "account": "x"}, {"scope": "bot", "bot": "x"}])
 def test_nothing_there_is_not_found(server: Server, scope: dict[str, str]) -> None:
     problem_of(server.post("/kill", {**scope, "reason": "x"}), 404)
+
+
+def strategy_order(side: Side, kind: OrderType, limit: int | None = None) -> PlaceOrder:
+    """0.1 BTC for the strategy."""
+    return PlaceOrder(
+        "main", "s", 0, 0, "strategy", InstrumentId("BTC/USDT"), side, kind, Quantity(10_000),
+        None if limit is None else Price(limit), None, Price(10_000), reduce_only=False,
+    )  # fmt: skip
+
+
+def put(server: Server, *commands: Command) -> None:
+    """Straight into the inbox, as whatever may come to run strategies there will do it."""
+    Inbox(server.database).put([Entry("user:admin", command) for command in commands])
+
+
+@pytest.mark.parametrize("scope", [{"scope": "bot", "bot": "s"}, {"scope": "account", "account": "main"}])
+def test_flatten_closes_a_strategy_and_resume_does_not_wake_it(server: Server, scope: dict[str, str]) -> None:
+    # It waits for 20 candles, and meanwhile has what is put in its name.
+    cross = '{"notional":"100","fast":5,"slow":20}'
+    start = StartStrategy("s", "main", "sma_cross", "", Standing(server.database).listing("BTC/USDT"), cross)
+    put(server, start, strategy_order("buy", "market"))
+    server.push(1, "100")
+    put(server, strategy_order("sell", "limit", 11_000))
+    events = kill(server, **scope, flatten=True)
+    assert events[:2] == ["account.trading_halted.v1", "account.cancel_requested.v1"]
+    assert [each for each in events if each.startswith("strategy")] == [
+        "strategy.paused.v1",
+        *["strategy.acted.v1"] * 2,
+    ]
+    assert "account.order_denied.v1" not in events
+    (row,) = server.read("/strategies", server.push(2, "100").json()["position"])["items"]
+    assert (row["status"], row["position"], row["fills"]) == ("paused", "0", 2)
+    resumed = server.post("/kill/resume", {**scope, "confirm": True})
+    assert tags(resumed) == ["account.trading_resumed.v1"]
+    assert server.read("/strategies", resumed.json()["position"])["items"][0]["status"] == "paused"
+    put(server, ResumeStrategy("s"))
+    server.push(3, "100")  # rows are taken in order
+    assert server.read("/strategies", resumed.json()["position"] + 1)["items"][0]["status"] == "running"

@@ -284,7 +284,7 @@ def test_markets_have_their_last_price(api: Api, database: Database, run: int) -
 def test_pages_are_the_list(api: Api, run: int) -> None:
     for path in LISTS:
         whole = list(api.pages(path, limit=500))
-        assert whole, path
+        assert whole or path == "strategies", path  # which this run has none of; tests/api/test_strategies.py has some
         for limit in (1, 2, 3) if len(whole) < 50 else (7, 30):
             assert list(api.pages(path, limit=limit)) == whole, path
 

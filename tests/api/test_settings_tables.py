@@ -129,3 +129,29 @@ def test_settings_that_nobody_changed_are_a_table_that_changes_nothing(kind: typ
     first = next(name for name in kind.__struct_fields__)
     body = edited(table, {}, [f"{first}="], None)
     assert read_control(put(tmp_path / "x.toml", toml_text(table, body)), table) == kind()
+
+
+def test_a_key_within_a_list(tmp_path: Path) -> None:
+    standing = edited("group", {}, [], put(tmp_path / "given.toml", GROUP))
+    changed = edited("group", standing, ["legs[1].gap_pct=-0.75", "max_pyramids=2", "legs[0].take_profit_pct=2"], None)
+    assert [leg["gap_pct"] for leg in changed["legs"]] == ["0", "-0.75"]
+    assert [leg["take_profit_pct"] for leg in changed["legs"]] == ["2", "1"]
+    assert {**changed, "legs": standing["legs"], "max_pyramids": 1} == standing
+    bare = edited("group", changed, ["take_profit=aggregate", "legs[0].take_profit_pct="], None)
+    assert [leg["take_profit_pct"] for leg in bare["legs"]] == [None, "1"]
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        ("legs[2].gap_pct=1", r"there is no legs\[2\]; there are 2 legs, counted from 0"),
+        ("capital[0].x=1", r"there is no capital\[0\]; there are 0 capital"),
+        ("legs[0].gap=1", r"group.legs\[0\]"),
+        ("legs[-1].gap_pct=1", "is not KEY=VALUE"),
+        ("legs[0].weight_pct=41", "weight"),
+    ],
+)
+def test_a_key_within_a_list_that_is_none(pair: str, said: str, tmp_path: Path) -> None:
+    standing = edited("group", {}, [], put(tmp_path / "given.toml", GROUP))
+    with pytest.raises(InputError, match=said):
+        edited("group", standing, [pair], None)

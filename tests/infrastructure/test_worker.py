@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any, cast
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from domain.signal.commands import DeliverAlert, OpenSource
 from domain.values import Cash, Price, Quantity, Time
 from infrastructure import worker as worker_module
 from infrastructure.event_store.database import Database
+from infrastructure.event_store.leases import current_epoch
 from infrastructure.event_store.runs import records_of
 from infrastructure.inbox import Content, Entry, Inbox, MarketCandle, MarketTrade, Outcome
 from infrastructure.venues.simulated import Terms
@@ -210,6 +212,25 @@ def test_a_second_worker_is_refused_while_the_first_lives(database: Database) ->
         Worker(database).start()
     with running(database) as worker:
         assert worker.is_alive
+
+
+def test_a_worker_that_cannot_start_leaves_the_shard_to_the_next(
+    database: Database, owner_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the lock and the lease when it fails; its session would hold them for as long as it is remembered."""
+    with running(database) as worker:
+        run = worker.run
+    monkeypatch.setattr(worker_module, "rules_hash", lambda: "other")
+    failed = Worker(database)
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute("REVOKE EXECUTE ON FUNCTION append_records FROM public, truetape_writer")
+        with pytest.raises(StoreError, match="permission denied for function append_records"):
+            failed.start()
+        connection.execute("GRANT EXECUTE ON FUNCTION append_records TO truetape_writer")
+    assert current_epoch(database, run) == 2
+    with running(database) as worker:
+        assert worker.is_alive
+    assert not failed.is_alive
 
 
 def test_an_idempotency_key_is_one_row_however_often_it_is_put(database: Database) -> None:

@@ -18,6 +18,9 @@ from domain.execution_pool.events import Candidate, SignalPromoted
 from domain.message import Event
 from domain.portfolio_risk.events import Loser, OffsetChosen, OffsetCompleted, OffsetEvaluated, Winner
 from domain.signal.events import AlertReceived, SignalStale
+from domain.strategy import events as strategy
+from domain.strategy.events import StrategyActed
+from domain.strategy.intents import CLOSE, Cancel, Intent, Place
 from domain.values import Asset, Cash, Fee, Price, Quantity, Time
 from replay.sentences import MINOR, SENTENCES, say
 from replay.sentences.signal import BODY_MAX
@@ -25,8 +28,8 @@ from replay.sentences.units import Sentence, Units, number, span
 from tests import spec
 from tests.infrastructure.event_store.test_codec import any_event
 
-UNITS = Units({spec.BTC: spec.instrument()}, {("dca", 1): spec.BTC})
-"""BTC/USDT in cents and thousandths; group dca/1 trades it."""
+UNITS = Units({spec.BTC: spec.instrument()}, {("dca", 1): spec.BTC}, {"s": ("fast", "slow")})
+"""BTC/USDT in cents and thousandths; group dca/1 trades it; strategy s has two features."""
 
 
 def unsaid(events: Iterable[type[Event]], sentences: Mapping[type[Event], Sentence]) -> list[str]:
@@ -80,6 +83,13 @@ def loser(**changes: Any) -> Loser:
     }  # fmt: skip
     return Loser(**{**fields, **changes})
 
+
+def acted(*intents: Intent, **changes: Any) -> StrategyActed:
+    acted = StrategyActed("s", "main", spec.BTC, Price(4_625_050), Quantity(1500), (), intents)
+    return structs.replace(acted, **changes)
+
+
+BUY = Place("buy", "limit", Quantity(100), Price(4_600_000), leg=3)
 
 WINNER = Winner(
     "eth", 4, spec.BTC, "long", Quantity(9000), Decimal(40_000), Price(4_700_000), Cash(9000 * 10**8), Quantity(500),
@@ -154,6 +164,55 @@ WINNER = Winner(
             "the entry may cost 4,000 USDT, by risk_pct_of_equity 1; an equity of 10,000 USDT at BTC/USDT 46,250.5; a risk of 100 USDT; a stop 2.5 % from the average",
         ),
         (
+            intended(role="strategy", group=0, bot="s", leg=3),
+            "order 7, of strategy s, leg 3: buy 1.5 BTC at 46,250.5 or better",
+        ),
+        (
+            account.CancelRequested("main", 7, "strategy"),
+            "order 7 is to be cancelled: its strategy wants it so",
+        ),
+        (
+            strategy.StrategyStarted("s", "main", "grid", "0123456789abcdefgh", spec.instrument(), '{"levels":5}', ("a", "b")),
+            'grid starts as s on BTC/USDT of account main: {"levels":5}; features a, b; code 0123456789abcdef',
+        ),
+        (
+            strategy.StrategyConfigured("s", "", '{"levels":6}', ()),
+            'strategy s goes on with {"levels":6}',
+        ),
+        (
+            acted(Place("buy", "market", Quantity(500)), values=(1_234_567, 0.25)),
+            ("strategy s at a candle's close: the price is 46,250.5, it holds 1.5 BTC; fast 1,234,567, slow 0.25; it buys "
+            "0.5 BTC at market"),
+        ),
+        (
+            acted(BUY, order=12),
+            ("strategy s at the fill of order 12: the price is 46,250.5, it holds 1.5 BTC; it buys 0.1 BTC at 46,000 or better "
+            "(leg 3)"),
+        ),
+        (
+            acted(Place("sell", "stop", Quantity(500), stop=Price(4_500_000)), Cancel((1, 2)), Cancel(), reason="my own"),
+            ("strategy s at a candle's close: the price is 46,250.5, it holds 1.5 BTC; it sells 0.5 BTC once the price comes to "
+            "45,000; cancels its legs 1, 2; cancels all its orders, because my own"),
+        ),
+        (
+            acted(CLOSE, reason="stop loss"),
+            ("strategy s at a candle's close: the price is 46,250.5, it holds 1.5 BTC; it cancels all its orders, to close "
+            "what it holds when they are gone, because the price is too far below its levels"),
+        ),
+        (
+            acted(reason="outside"),
+            ("strategy s at a candle's close: the price is 46,250.5, it holds 1.5 BTC; it trades nothing, because the price is "
+            "outside its levels"),
+        ),
+        (
+            strategy.StrategyFailed("s", "main", "ZeroDivisionError: division by zero"),
+            "strategy s has failed and decides nothing until it is resumed: ZeroDivisionError: division by zero",
+        ),
+        (
+            strategy.StrategyRefused("s", "resume", "STATUS_WRONG", "status=running"),
+            "strategy s: resume refused, STATUS_WRONG: status=running",
+        ),
+        (
             SignalStale("tv", 4, "a", 90_000_000, 60_000_000),
             "stale, nothing is done: 1 min 30 s old when it came, at most 1 min allowed",
         ),
@@ -162,6 +221,17 @@ WINNER = Winner(
 )  # fmt: skip
 def test_sentences(event: Event, said: str) -> None:
     assert say(event, UNITS) == said
+
+
+def test_many_intents_are_counted() -> None:
+    assert say(acted(*[BUY] * 19), UNITS).endswith("(leg 3); and 13 orders more")
+    assert "more" not in say(acted(*[BUY] * 6), UNITS)
+
+
+def test_features_without_a_name_are_told_all_the_same() -> None:
+    values = (1, 2, 3)
+    assert "; fast 1, slow 2, 3; " in say(acted(BUY, values=values), UNITS)
+    assert "; 1, 2, 3; " in say(acted(BUY, values=values, bot="other"), UNITS)
 
 
 def test_what_is_of_an_unknown_instrument_is_said_in_quanta() -> None:

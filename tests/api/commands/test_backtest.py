@@ -32,7 +32,10 @@ from tests.api.stage import (
 from tests.conftest import shared_data
 
 NUMBER = re.compile(r"-?\d+(\.\d*[1-9])?")
-FILES = ["events.jsonl", "fills.csv", "summary.json"]
+FILES = [
+    "equity.csv", "events.jsonl", "events.parquet", "fills.csv", "report.html", "round_trips.csv", "summary.json",
+]  # fmt: skip
+TEXTS = ["equity.csv", "events.jsonl", "fills.csv", "round_trips.csv"]
 
 
 def fills_of(out: Path) -> list[dict[str, str]]:

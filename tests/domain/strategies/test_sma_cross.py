@@ -32,7 +32,7 @@ def closes(*prices: int) -> Tape:
 def acted(tape: Tape, **changes: Any) -> list[tuple[int, str, int]]:
     """(candle, side, quantity) of every decision."""
     ledger = played(game_of([made("s", STRATEGY, {**TWO_THREE, **changes})], tape))
-    found = []
+    found: list[tuple[int, str, int]] = []
     for record in ledger.records:
         event = record.events[0]
         if isinstance(event, StrategyActed):

@@ -56,7 +56,7 @@ class Trader:
 
 
 def acted(position: int, *intents: Any, reason: str = "closed", memory: bytes | None = None) -> StrategyActed:
-    return StrategyActed("s", "main", BTC, Price(10_000), position, (), intents, 0, memory, reason)
+    return StrategyActed("s", "main", BTC, Price(10_000), Quantity(position), (), intents, 0, memory, reason)
 
 
 def close_of(side: Any, quantity: int) -> Place:

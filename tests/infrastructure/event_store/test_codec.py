@@ -24,6 +24,7 @@ from tests.infrastructure.event_store.rows import record
 st.register_type_strategy(Decimal, st.decimals(allow_nan=False, allow_infinity=False))
 # What crosses the wire fits 64 bits, and text is UTF-8: both are checked where they enter.
 st.register_type_strategy(int, st.integers(-(2**63), 2**63 - 1))
+st.register_type_strategy(float, st.floats(allow_nan=False))  # a feature; what is no number equals nothing
 st.register_type_strategy(str, st.text(st.characters(codec="utf-8")))
 
 TIMES = st.integers(0, 2**62).map(Time)

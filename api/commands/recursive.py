@@ -1,0 +1,106 @@
+"""`truetape recursive`: how much of what a strategy sees and decides depends on where its tape begins."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from api.commands import backtest_options as options
+from api.commands.options import JSON
+from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json, progress
+
+if TYPE_CHECKING:
+    from replay.start_dependence import Drift, Parting, StartReport
+
+TOLERANCE = 1e-9
+
+
+@exits
+def recursive(
+    strategy: options.STRATEGY,
+    balance: options.BALANCE,
+    values: options.VALUES = None,
+    config: options.CONFIG = None,
+    candles: options.CANDLES = None,
+    tape: options.TAPE = None,
+    market: options.MARKET = None,
+    timeframe: options.TIMEFRAME = "1m",
+    start: options.FROM = None,
+    end: options.TO = None,
+    instrument: options.INSTRUMENT = None,
+    tick: options.TICK = None,
+    step: options.STEP = None,
+    min_notional: options.MIN_NOTIONAL = "0",
+    maker_fee: options.MAKER_FEE = "0",
+    taker_fee: options.TAKER_FEE = "0",
+    slippage: options.SLIPPAGE = "0",
+    account: options.ACCOUNT = "spot",
+    fee_asset: options.FEE_ASSET = "quote",
+    later: Annotated[
+        list[int] | None, typer.Option(min=1, help="Begin so many candles later; may be repeated.")
+    ] = None,
+    tolerance: Annotated[float, typer.Option(min=0, help="The relative difference that may be left in the end.")] = (
+        TOLERANCE
+    ),
+    as_json: JSON = False,
+) -> int:
+    """Play a strategy on its tape from later candles on, and compare features and decisions at the same candles.
+
+    Exit code 1 where a feature still differs by more than --tolerance after the most candles that there are.
+    """
+    from api.commands.backtest import Source, Terms, game_of_strategy
+    from replay.start_dependence import BEGINS, start_test
+
+    terms = Terms(
+        instrument, candles, tick, step, min_notional, maker_fee, taker_fee, slippage, account, fee_asset, balance
+    )  # fmt: skip
+    source = Source(candles, tape, market, timeframe, start, end)
+    game = game_of_strategy(strategy, terms, source, config, values or [])
+    begins = later or BEGINS
+    with progress("runs", 1 + len(begins), quiet=as_json) as advance:
+        found = start_test(game, begins, advance=advance)
+    if as_json:
+        print_json(_plain(found))
+    else:
+        _show(found)
+    return EXIT_FOUND if any(drift.rest > tolerance for drift in found.drifts) else EXIT_CLEAN
+
+
+def _plain(found: "StartReport") -> dict[str, Any]:
+    import msgspec
+
+    plain: dict[str, Any] = msgspec.to_builtins(found, str_keys=True)
+    for each, parting in zip(plain["partings"], found.partings, strict=True):
+        each["last"] = _last(parting)
+    return plain
+
+
+def _show(found: "StartReport") -> None:
+    from api.remote_views import show_rows
+
+    counts = list(found.drifts[0].after) if found.drifts else []
+    console.print(f"{found.candles:,} candles; largest relative difference after so many candles of the later tape")
+    rows = [_drift_row(drift) for drift in found.drifts]
+    columns = [("strategy", "bot"), ("feature", "feature"), ("begins later>", "later")]
+    columns += [(f"after {count}>", str(count)) for count in counts]
+    show_rows(rows, columns, "no features")
+    rows = [_parting_row(parting) for parting in found.partings]
+    columns = [("strategy", "bot"), ("begins later>", "later"), ("decisions>", "whole"), ("of the later>", "late")]
+    show_rows(rows, [*columns, ("the same>", "same"), ("last that differs", "last")], "no decisions")
+
+
+def _drift_row(drift: "Drift") -> dict[str, Any]:
+    rests = {str(count): "-" if rest is None else f"{rest:.3g}" for count, rest in drift.after.items()}
+    return {"bot": drift.bot, "feature": drift.feature, "later": drift.later, **rests}
+
+
+def _parting_row(parting: "Parting") -> dict[str, Any]:
+    return {
+        "bot": parting.bot, "later": parting.later, "whole": parting.whole, "late": parting.late, "same": parting.same,
+        "last": _last(parting) or "none",
+    }  # fmt: skip
+
+
+def _last(parting: "Parting") -> str | None:
+    from domain.values import time_text
+
+    return None if parting.last is None else time_text(parting.last)
