@@ -1,5 +1,6 @@
 """What follows from a run's log and its tapes: fills, round trips, the equity curve, figures; and the folder they fill."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -43,11 +44,23 @@ def results_of(
 
 
 def write_tables(
-    out: Path, game: Game, records: Iterable[Record[Event]], periods_per_year: float = PERIODS_PER_YEAR
+    out: Path,
+    game: Game,
+    records: Iterable[Record[Event]],
+    periods_per_year: float = PERIODS_PER_YEAR,
+    *,
+    events: bool = True,
 ) -> Results:
-    """Write all but the summary and the page, with the log read once; returns what it comes to."""
+    """Write all but the summary and the page, with the log read once; returns what it comes to.
+
+    Without `events` somebody else writes their table.
+    """
     found = _Found()
-    write_event_table(out / EVENTS_FILE, writing_fills(out / FILLS_FILE, found.passing(records)))
+    passing = writing_fills(out / FILLS_FILE, found.passing(records))
+    if events:
+        write_event_table(out / EVENTS_FILE, passing)
+    else:
+        deque(passing, maxlen=0)
     results = found.results(game, periods_per_year)
     write_round_trips(out / TRIPS_FILE, results.trades.trips, results.instruments)
     write_equity(out / EQUITY_FILE, results.curve)

@@ -21,9 +21,10 @@ from replay.backtest import Game, Watch, play
 from replay.kept import KeptRun, Ledgers, name_of
 from replay.metrics.metrics import PERIODS_PER_YEAR
 from replay.metrics.metrics import figures as metric_figures
-from replay.results import FILES, FILLS_FILE, Results, write_report, write_tables
+from replay.results import EVENTS_FILE, FILES, FILLS_FILE, Results, write_report, write_tables
 from replay.spool import Spool
 from replay.strategy_results import Counted, account_results
+from replay.table_writer import CANDLES_MIN, TableWriter
 
 PHASES = ("import", "load", "engine", "write", "report")
 SUMMARY_FILE, LINES_FILE = "summary.json", "events.jsonl"
@@ -86,6 +87,9 @@ def carry_out(
     """Play the game, write its files into `out`, return its summary; with `keep_in`, keep the run in Postgres."""
     with ExitStack() as stack:
         spool = stack.enter_context(Spool())
+        table: TableWriter | None = None
+        if game.candles >= CANDLES_MIN:
+            table = stack.enter_context(TableWriter(out / EVENTS_FILE, spool))
         kept: KeptRun | None = None
         ledger: Ledger = spool
         if keep_in is not None:
@@ -99,7 +103,7 @@ def carry_out(
         with watch.phase("write"):
             if kept is not None:
                 kept.ledger.end()
-            made = _tables(game, out, counts.passing(spool.records()), asked)
+            made = _tables(game, out, counts.passing(spool.records()), asked, table)
             if asked.lines:
                 result.write_events(out / LINES_FILE, spool.records())
         with watch.phase("report"):
@@ -122,15 +126,20 @@ def carry_out(
             if made is not None:
                 broken = tuple(f"{each.bot} broke and decided nothing more: {each.error}" for each in counts.failed)
                 write_report(out, game, made, summary, _parameters(game), broken)
+        if table is not None:
+            with watch.phase("write"):
+                table.finish()
         summary["seconds"] = {name: round(seconds, 4) for name, seconds in watch.seconds.items()}
         result.write_summary(out / SUMMARY_FILE, summary)
         return summary
 
 
-def _tables(game: Game, out: Path, records: Iterable[Record[Event]], asked: Asked) -> Results | None:
+def _tables(
+    game: Game, out: Path, records: Iterable[Record[Event]], asked: Asked, table: TableWriter | None
+) -> Results | None:
     """The tables of a run, read once; where no tape has a candle there are only fills, and no figures."""
     if game.candles:
-        return write_tables(out, game, records, asked.periods_per_year)
+        return write_tables(out, game, records, asked.periods_per_year, events=table is None)
     result.write_fills(out / FILLS_FILE, records)
     return None
 

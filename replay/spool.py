@@ -1,7 +1,7 @@
 """A ledger that keeps a run's records in a temporary file, so that a long run needs no memory for what is done."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Self
 
 from domain.errors import TruetapeError
@@ -9,7 +9,8 @@ from domain.message import Event, Record
 from infrastructure.event_store.codec import LogDigest, decode_block, encode_block
 
 BLOCK = 2000
-_LENGTH = 8
+OFFSET = 8
+"""Bytes of a length, a count or a place in the file."""
 
 
 class Spool:
@@ -18,6 +19,7 @@ class Spool:
     def __init__(self) -> None:
         self.digest = LogDigest()
         self._waiting: list[Record[Event]] = []
+        self._tell: Callable[[int], None] | None = None
         self._file = tempfile.TemporaryFile(prefix="truetape-")  # noqa: SIM115  (closed by __exit__)
 
     def __enter__(self) -> Self:
@@ -38,15 +40,38 @@ class Spool:
         block = encode_block(self._waiting)
         self.digest.update_block(block, self._waiting)
         try:
-            self._file.write(len(block).to_bytes(_LENGTH) + len(self._waiting).to_bytes(_LENGTH) + block)
+            self._file.write(len(block).to_bytes(OFFSET) + len(self._waiting).to_bytes(OFFSET) + block)
         except OSError as error:
             raise TruetapeError(f"the run cannot be spooled to {tempfile.gettempdir()}: {error.strerror}") from error
         self._waiting = []
+        if self._tell is not None:
+            self._file.flush()
+            self._tell(self._file.tell())
+
+    def written(self) -> int:
+        """Where the file ends."""
+        self.flush()
+        self._file.flush()
+        return self._file.tell()
+
+    def share(self, tell: Callable[[int], None]) -> int:
+        """The file's descriptor, for another reader; `tell` is told how far there is something to read."""
+        self._tell = tell
+        return self._file.fileno()
 
     def records(self) -> Iterator[Record[Event]]:
         """Every record so far, in order; to be read to its end before more is appended."""
         self.flush()
         self._file.seek(0)
-        while head := self._file.read(2 * _LENGTH):
-            length, count = int.from_bytes(head[:_LENGTH]), int.from_bytes(head[_LENGTH:])
+        while head := self._file.read(2 * OFFSET):
+            length, count = int.from_bytes(head[:OFFSET]), int.from_bytes(head[OFFSET:])
             yield from decode_block(self._file.read(length), count)
+
+
+def read_blocks(blocks: bytes) -> Iterator[Record[Event]]:
+    """The records of whole blocks, as they stand in a spool's file."""
+    place, head = 0, 2 * OFFSET
+    while place < len(blocks):
+        length, count = (int.from_bytes(blocks[at : at + OFFSET]) for at in (place, place + OFFSET))
+        place += head + length
+        yield from decode_block(blocks[place - length : place], count)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from domain.account import commands as account
 from domain.bot.commands import CreateBot, PauseBot, StartBot, StopBot
 from domain.bot.decider import DECIDER as BOT
+from domain.deciders import ROUTES
 from domain.errors import StoreError
 from domain.market import Candle, Trade
 from domain.message import Event, Record
@@ -183,7 +184,10 @@ def test_a_row_that_breaks_the_core_is_refused_and_leaves_nothing_behind(
     def broken(*_: object) -> None:
         raise RuntimeError("a bug of ours")
 
-    monkeypatch.setitem(cast("dict[Any, Any]", BOT.rules), PauseBot, broken)
+    route: tuple[Any, ...] = ROUTES[PauseBot]
+    there = tuple(broken if part is BOT.rules[PauseBot] else part for part in route)
+    assert there != route
+    monkeypatch.setitem(cast("dict[Any, Any]", ROUTES), PauseBot, there)
     with running(database) as worker:
         ids = put(database, [*opening(), PauseBot("dca_signals"), StopBot("dca_signals")])
         outcomes = wait(database, ids)
