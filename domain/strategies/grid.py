@@ -1,11 +1,13 @@
 """`grid`: buys rest below the price and sells above; each that fills is answered one level further."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from itertools import pairwise
 from typing import Literal
 
 from msgspec import Struct, structs
 
+from domain.indicators import Indicator, Pivots
 from domain.market import Instrument
 from domain.strategy.commands import HearFill
 from domain.strategy.intents import CLOSE, Cancel, Place
@@ -14,15 +16,19 @@ from domain.strategy.sizing import cash_of, price_of, size_of
 from domain.values import DAY, LARGEST, Cash, Price, Time, divide_half_even, floor_ratio, growth
 
 LEVELS_MIN, LEVELS_MAX = 2, 500
+SWINGS_MAX = 10_000
 HUNDRED = Decimal(100)
 ALWAYS: Bounds = (LARGEST, 0)
 """Every candle reaches these."""
 
 
 class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
-    """Either `lower`, `upper` and `levels`, or `levels_each_side` about the `centre` (the first close without one).
+    """A grid over a range, about a centre, or on support and resistance.
 
-    Prices are in the quote asset, `quantity` in the base asset. Geometric levels are a constant percent apart.
+    That is: `lower`, `upper` and `levels`; or `levels_each_side` about the `centre`, the first close without one; or those
+    `levels` that had most volume among the first so many `swings`.
+    Prices are in the quote asset, `quantity` in the base asset. Geometric levels are a constant percent apart. A swing is
+    a high or low that `swing_candles` on each side stay below or above.
     `stop_loss_pct`: at a close so far below the lowest level all is cancelled and closed, for good. `daily_loss_limit`: a
     loss of so much since midnight UTC does the same for the day. `recentre_after`: after so many closes in a row outside
     the levels the grid moves to the price.
@@ -39,13 +45,16 @@ class Parameters(Struct, frozen=True, forbid_unknown_fields=True):
     stop_loss_pct: Decimal | None = None
     daily_loss_limit: Decimal | None = None
     recentre_after: int | None = None
+    swings: int | None = None
+    swing_candles: int = 5
 
 
 class Memory(Struct, frozen=True, array_like=True):
     """The levels in price quanta, lowest first, and what the options count.
 
     `outside` is how many closes in a row were outside the levels; `moving` that orders are being cancelled to move;
-    `stopped` until when nothing is done. `day` began with a result of `base` cash quanta.
+    `stopped` until when nothing is done. `day` began with a result of `base` cash quanta. `swings` are (price, volume),
+    while there are no levels yet.
     """
 
     levels: tuple[int, ...]
@@ -54,14 +63,18 @@ class Memory(Struct, frozen=True, array_like=True):
     stopped: Time = Time(0)
     day: Time = Time(0)
     base: Cash = Cash(0)
+    swings: tuple[tuple[int, int], ...] = ()
 
 
 def check(parameters: Parameters, instrument: Instrument | None) -> None:
     p = parameters
     required(p.quantity.is_finite() and p.quantity > 0, "quantity", p.quantity, "above 0")
-    if p.levels_each_side is None:
+    if p.swings is not None:
+        _check_swings(p)
+    elif p.levels_each_side is None:
         given = None not in {p.lower, p.upper, p.levels}
-        required(given, "levels", "missing", "lower, upper and levels, or spacing_pct and levels_each_side")
+        ways = "lower, upper and levels, or spacing_pct and levels_each_side, or levels and swings"
+        required(given, "levels", "missing", ways)
         _check_range(p)
     else:
         _check_centred(p)
@@ -72,7 +85,7 @@ def check(parameters: Parameters, instrument: Instrument | None) -> None:
     required(p.recentre_after is None or p.recentre_after >= 1, "recentre_after", p.recentre_after, "1 or more")
     if instrument is not None:
         size_of(instrument, p.quantity)
-        if p.levels_each_side is None:
+        if p.levels_each_side is None and p.swings is None:
             levels_of(p, instrument, Price(1))
 
 
@@ -90,6 +103,19 @@ def _check_range(p: Parameters) -> None:
     required(LEVELS_MIN <= levels <= LEVELS_MAX, "levels", levels, f"{LEVELS_MIN} to {LEVELS_MAX}")
     for key in ("centre", "spacing_pct"):
         required(getattr(p, key) is None, key, getattr(p, key), "nothing beside lower and upper")
+
+
+def _check_swings(p: Parameters) -> None:
+    levels, swings = p.levels, p.swings
+    required(
+        levels is not None and LEVELS_MIN <= levels <= LEVELS_MAX, "levels", levels, f"{LEVELS_MIN} to {LEVELS_MAX}"
+    )
+    assert levels is not None, "asked just now"
+    assert swings is not None, "asked before"
+    required(levels <= swings <= SWINGS_MAX, "swings", swings, f"levels ({levels}) to {SWINGS_MAX}")
+    required(1 <= p.swing_candles <= SWINGS_MAX, "swing_candles", p.swing_candles, f"1 to {SWINGS_MAX}")
+    for key in ("lower", "upper", "centre", "spacing_pct", "levels_each_side"):
+        required(getattr(p, key) is None, key, getattr(p, key), "nothing beside swings")
 
 
 def _check_centred(p: Parameters) -> None:
@@ -146,10 +172,17 @@ def _around(centre: int, percent: Decimal, each: int, spacing: str) -> list[int]
     return [*falling, *(divide_half_even(centre * numerator**step, denominator**step) for step in range(each + 1))]
 
 
+def features(parameters: Parameters) -> Mapping[str, Indicator]:
+    """Swings are looked for where the levels come from them; nothing else is looked at but the close."""
+    return {} if parameters.swings is None else {"swing": Pivots(parameters.swing_candles)}
+
+
 def on_candle(parameters: Parameters, view: View) -> Act | None:
     """The first close lays the grid; later ones are asked for the options only."""
     memory: Memory | None = view.memory
-    if memory is None:
+    if memory is None or not memory.levels:
+        if parameters.swings is not None:
+            return _note_swings(parameters, view, memory)
         return _lay(parameters, view, Memory(levels_of(parameters, view.instrument, view.close), day=_day(view.at)))
     if memory.stopped > view.at:
         return None
@@ -159,6 +192,26 @@ def on_candle(parameters: Parameters, view: View) -> Act | None:
         levels = memory.levels if memory.stopped else _moved(parameters, view, memory.levels)
         return _lay(parameters, view, Memory(levels, day=_day(view.at), base=view.result))
     return _stop(parameters, view, memory) or _count(parameters, view, memory)
+
+
+def _note_swings(parameters: Parameters, view: View, memory: Memory | None) -> Act | None:
+    """Remember what the market has turned at; with enough of it lay the grid at the levels of most volume."""
+    high, low, volume = (int(value) for value in view.features)
+    found = tuple((price, volume) for price in (high, low) if price)
+    if not found:
+        return None
+    swings = (() if memory is None else memory.swings) + found
+    strongest: dict[int, int] = {}
+    for price, traded in swings:
+        level = price - price % view.instrument.tick
+        strongest[level] = strongest.get(level, 0) + traded
+    count = parameters.levels
+    assert count is not None, "parameters are checked"
+    assert parameters.swings is not None, "asked before"
+    if len(swings) < parameters.swings or len(strongest) < count:
+        return Act((), Memory((), swings=swings), "swing")
+    levels = sorted(sorted(strongest, key=lambda level: (-strongest[level], level))[:count])
+    return _lay(parameters, view, Memory(tuple(levels), day=_day(view.at)))
 
 
 def _lay(parameters: Parameters, view: View, memory: Memory) -> Act:
@@ -237,7 +290,13 @@ def _moved(parameters: Parameters, view: View, levels: tuple[int, ...]) -> tuple
 
 def watch(parameters: Parameters, memory: Memory | None) -> Bounds | None:
     """At every candle until the grid lies, and where an option counts something there."""
-    if memory is None or memory.moving or memory.outside or parameters.daily_loss_limit is not None:
+    if (
+        memory is None
+        or not memory.levels
+        or memory.moving
+        or memory.outside
+        or parameters.daily_loss_limit is not None
+    ):
         return ALWAYS
     if memory.stopped:
         return None if memory.stopped == LARGEST else ALWAYS
@@ -259,6 +318,7 @@ STRATEGY = Strategy(
     parameters=Parameters,
     on_candle=on_candle,
     on_fill=on_fill,
+    features=features,
     watch=watch,
     memory=Memory,
     check=check,

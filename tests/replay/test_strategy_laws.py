@@ -175,7 +175,15 @@ def choices() -> st.SearchStrategy[list[tuple[Strategy, Mapping[str, Any], str]]
         ),
         base,
     )  # fmt: skip
-    return st.lists(st.one_of(dice, dice, cross, grids), min_size=1, max_size=3)
+    swings = st.tuples(
+        st.just(strategy_named("grid")),
+        st.builds(
+            lambda more, k: {"quantity": "0.5", "levels": 3, "swings": 3 + more, "swing_candles": k, "recentre_after": 2},
+            st.integers(0, 3), st.integers(1, 3),
+        ),
+        base,
+    )  # fmt: skip
+    return st.lists(st.one_of(dice, dice, cross, grids, swings), min_size=1, max_size=3)
 
 
 @given(st.integers(0, 2**32), st.sampled_from(["spot", "margin"]), choices())

@@ -6,9 +6,11 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from domain.account.events import CancelRequested, OrderDenied, OrderFilled, OrderIntended
 from domain.errors import InputError
@@ -192,6 +194,32 @@ def test_a_grid_moves_to_a_price_that_stays_outside() -> None:
     assert resting(ledger) == [("buy", 0), ("buy", 1), ("sell", 3), ("sell", 4)]
 
 
+def test_levels_of_support_and_resistance_are_the_swings_of_most_volume() -> None:
+    """Highs of 110, 120, 115 and lows of 90, 85, one candle on each side; the three of most volume are 120, 90, 85."""
+    path = [
+        (100, 1),
+        (110, 20),
+        (100, 1),
+        (90, 70),
+        (100, 1),
+        (120, 90),
+        (100, 1),
+        (85, 80),
+        (100, 1),
+        (115, 30),
+        (100, 1),
+    ]
+    tape = tape_of([flat(price) for price, _ in [*path, (100, 1), (100, 1)]])
+    volumes = np.array([volume for _, volume in [*path, (100, 1), (100, 1)]], np.int64)
+    tape = replace(tape, volumes=volumes.data)
+    given = {"quantity": "1", "levels": 3, "swings": 5, "swing_candles": 1}
+    ledger = played(game_of([made("s", STRATEGY, given)], tape, balances=RICH))
+    assert resting(ledger) == [("buy", 0), ("sell", 2)]
+    assert [each.limit for each in ledger.of(OrderIntended)] == [8500, 12000]
+    noted = [event.values for event in ledger.of(StrategyActed) if event.reason == "swing"]
+    assert noted == [(11000, 0, 20), (0, 9000, 70), (12000, 0, 90), (0, 8500, 80)]
+
+
 def test_a_fee_in_the_base_asset_leaves_less_to_sell() -> None:
     instrument = make_instrument(
         "BTC/USDT", Decimal("0.01"), Decimal("0.001"), Decimal(5), price_scale=2, fee_asset="base"
@@ -211,6 +239,8 @@ def test_a_fee_in_the_base_asset_leaves_less_to_sell() -> None:
         ({"levels": 1}, "parameter levels is 1; allowed: 2 to 500"),
         ({"upper": "70"}, r"parameter upper is 70; allowed: above lower \(80\)"),
         ({"quantity": "0.0000001"}, "quantity"),
+        ({"lower": None, "upper": None, "swings": 3}, r"parameter swings is 3; allowed: levels \(5\) to 10000"),
+        ({"swings": 9}, "parameter lower is 80; allowed: nothing beside swings"),
         ({"upper": None}, "parameter levels is missing; allowed: lower, upper and levels"),
         (
             {"levels_each_side": 3, "spacing_pct": "1"},
