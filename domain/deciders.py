@@ -5,7 +5,7 @@ from typing import Any
 
 from domain.account.decider import DECIDER as ACCOUNT
 from domain.bot.decider import DECIDER as BOT
-from domain.decider import Decider, Fold, Rule, TimedRule
+from domain.decider import Decider, Fold
 from domain.execution_pool.decider import DECIDER as EXECUTION_POOL
 from domain.message import Command, Event
 from domain.policies.deadlines import DEADLINES
@@ -19,16 +19,20 @@ DECIDERS = (ACCOUNT, BOT, EXECUTION_POOL, PORTFOLIO_RISK, POSITION_GROUP, SIGNAL
 
 BY_KIND: Mapping[str, Decider] = {decider.kind: decider for decider in DECIDERS}
 
-Route = tuple[Decider, str, Callable[[Any], object], Rule | None, TimedRule | None, bool]
-"""(decider, its kind, its key, the rule or the timed rule, whether the command can bring the aggregate into being)"""
+Route = tuple[Decider, str, Callable[[Any], object], Callable[..., tuple[Event, ...]], bool, bool]
+"""(decider, its kind, its key, the rule, whether that is a timed one, whether the command can bring one into being)"""
+
+
+def _rules(decider: Decider) -> Mapping[type[Command], Callable[..., tuple[Event, ...]]]:
+    return {**decider.rules, **decider.timed}
+
 
 ROUTES: Mapping[type[Command], Route] = {
     command: (
-        decider, decider.kind, decider.key, decider.rules.get(command), decider.timed.get(command),
-        command in decider.opens,
+        decider, decider.kind, decider.key, rule, command in decider.timed, command in decider.opens,
     )
     for decider in DECIDERS
-    for command in (*decider.rules, *decider.timed)
+    for command, rule in _rules(decider).items()
 }  # fmt: skip
 """Where a command goes, in one look."""
 

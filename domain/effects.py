@@ -41,15 +41,14 @@ EFFECTS: Mapping[type[Event], Callable[[Any, Any, EventId], Effect]] = {
     e.CancelRejected: _query,
 }
 
-Follows = tuple[Callable[[Any, Any, EventId], Effect] | None, tuple[Policy, ...], Deadline | None]
+Follows = tuple[Callable[[Any, Any, EventId], Effect] | None, Deadline | None]
 
-REACTIONS: Mapping[type[Event], Follows] = {
-    event: (EFFECTS.get(event), POLICIES.get(event, ()), DEADLINES.get(event))
-    for event in EFFECTS.keys() | POLICIES.keys() | DEADLINES.keys()
+FOLLOWS: Mapping[type[Event], Follows] = {
+    event: (EFFECTS.get(event), DEADLINES.get(event)) for event in EFFECTS.keys() | DEADLINES.keys()
 }
-"""What follows an event, in one look; most have nothing."""
+"""What follows an event beside its policies; of most nothing."""
 
-AFTER: Mapping[type[Event], tuple[Fold, int, Follows | None]] = {
-    event: (fold, more, REACTIONS.get(event)) for event, (fold, more) in PAST.items()
+AFTER: Mapping[type[Event], tuple[Fold, int, tuple[Policy, ...], Follows | None]] = {
+    event: (fold, more, POLICIES.get(event, ()), FOLLOWS.get(event)) for event, (fold, more) in PAST.items()
 }
-"""How an event is taken in, what it may change beside its state, and what follows it, in one look."""
+"""How an event is taken in, what it may change beside its state, who reacts, and what else follows, in one look."""

@@ -73,8 +73,9 @@ class Core:
         self._due: dict[Key, Command] = {}
         self._asked: list[Key] = []
         self._clock = Time(0)
+        self._due_changed = False
         self._looks: list[Command] = []
-        self._latest_now = Now(Time(-1), self.marks, self._groups, self._account)
+        self._now = self._now_at(Time(-1))
 
     def state(self, kind: str, key: object) -> Any:  # noqa: ANN401  (each aggregate has a state of its own type)
         """An open aggregate's state, None where there is none."""
@@ -97,8 +98,7 @@ class Core:
         """As `restore`, for records in their order."""
         numbers = self._numbers
         for record in records:
-            events = record.events
-            stream = numbers.get(record.stream)
+            events, stream = record.events, numbers.get(record.stream)
             if stream is None:
                 stream = self._opened_by(record)
             state, follows = stream.state, NOTHING
@@ -106,12 +106,9 @@ class Core:
                 fold, more = PAST[type(event)]
                 state = fold(state, event)
                 follows |= more
-            stream.state = state
-            stream.version = record.version + len(events) - 1
-            if follows >= ALL:
-                self._follow(record, stream)
-            elif follows:
-                self._look_back(state)
+            stream.state, stream.version = state, record.version + len(events) - 1
+            if follows:
+                self._follow(record, stream, follows)
 
     def _look_back(self, state: GroupState | StrategyState) -> None:
         """Which prices a restored group or strategy waits for; most groups wait for none."""
@@ -130,12 +127,15 @@ class Core:
         self._opened = record.stream
         return stream
 
-    def _follow(self, record: Record[Event], stream: Stream) -> None:
+    def _follow(self, record: Record[Event], stream: Stream, more: int) -> None:
         """Timers, rounds and watched prices, as they were when the record was made."""
+        if more < ALL:
+            self._look_back(stream.state)
+            return
         for offset, event in enumerate(record.events):
             self._set_timers(DEADLINES.get(type(event)), event, record.at, (record.stream, record.version + offset))
         decider = OWNERS[type(record.events[0])]
-        self._settle(decider, decider.key(record.events[0]), stream, ALL, None)
+        self._settle(decider, decider.key(record.events[0]), stream, ALL)
 
     def snapshot(self) -> Snapshot:
         """What it is between two steps; it may go on, the snapshot stays."""
@@ -184,6 +184,8 @@ class Core:
         """
         self._records, self._effects = [], []
         for moment in moments:
+            if self._now.at != moment.at:
+                self._come_to(moment.at)
             for fact in moment.facts:
                 if type(fact) is Input:
                     message = fact.message
@@ -191,29 +193,27 @@ class Core:
                         message = ReceiveAlert(message.source, message.body, moment.at, self.marks)
                     self._handle(message, moment, fact.actor, None)
                 elif type(fact) is Mark:
-                    self._mark(fact)
+                    self.marks[fact.instrument] = fact.price
+                    if fact.instrument in self.interest.watched:
+                        self._look(fact)
                 elif type(fact) is Wake:
                     self._looks.append(Consider(fact.bot, fact.values))
-                elif type(fact) is ClockStarted:
-                    self.start_clock(moment.at)
                 else:
                     self._pass_time(fact, moment)
-            self._react(moment)
-            if self._day_end is not FOREVER:
-                self._clock = max(self._clock, moment.at)
+            if self._queue or self._looks or self._due:
+                self._react(moment)
+            if self._due_changed or self._rounds.any:
                 self._look_ahead()
         return self._records, self._effects
 
-    def _mark(self, mark: Mark) -> None:
-        """Note a price; who waits for it looks at it once this moment's facts have had their consequences."""
-        self.marks[mark.instrument] = mark.price
+    def _look(self, mark: Mark) -> None:
+        """Who waits for this price looks at it once this moment's facts have had their consequences."""
         for key, watch in self._watches.reached(mark):
             if self._rounds.stir(key) or isinstance(key[1], str):
                 continue  # rounds may come again, and a strategy is asked by the feed
-            bot, group = key
             low = mark.price if mark.low is None else mark.low
             high = mark.price if mark.high is None else mark.high
-            self._looks.append(LookAtPrice(bot, group, mark.price, low, high, watch))
+            self._looks.append(LookAtPrice(*key, mark.price, low, high, watch))
 
     def _react(self, moment: Moment) -> None:
         """Run policies until quiet; then those who waited for a price, or for a round that may say something."""
@@ -235,7 +235,11 @@ class Core:
 
     def _pass_time(self, fact: object, moment: Moment) -> None:
         """At a deadline do what is due; at the end of a day, and of the tape, value every account."""
+        if type(fact) is ClockStarted:
+            self.start_clock(moment.at)
+            return
         if type(fact) is DeadlineReached:
+            self._due_changed = True
             self._queue.extend(self._timers.take(moment.at))
             self._due.update(self._rounds.due(moment.at))
             self._clock = moment.at
@@ -247,85 +251,101 @@ class Core:
         for account in list(self._streams["account"]):
             self._handle(ValueAccount(str(account), self.marks), moment, "core", None)
 
+    def _come_to(self, at: Time) -> None:
+        """Another instant; the market's clock, once it goes, never goes back."""
+        self._now = self._now_at(at)
+        if self._day_end is not FOREVER:
+            self._clock = max(self._clock, at)
+
     def _look_ahead(self) -> None:
-        """When something is due next. Rounds that would come to nothing rest."""
-        interest, soonest = self.interest, min(self._day_end, self._timers.next)
-        if not (self._asked or self._rounds):
-            interest.deadline = soonest
+        """When something is due next, once the market's time has begun. Rounds that would come to nothing rest."""
+        if self._day_end is FOREVER:
             return
+        self._due_changed = False
         for kind, key in self._asked:
             decider = BY_KIND[kind]
             if decider.quiet is not None:
-                quiet = decider.quiet(self.state(kind, key), self._now(self._clock))
+                quiet = decider.quiet(self.state(kind, key), self._now_at(self._clock))
                 if quiet is not None:
                     self._rounds.rest((kind, key), quiet)
         self._asked.clear()
-        interest.deadline = min(soonest, self._rounds.next(self._clock))
+        self.interest.deadline = min(self._day_end, self._timers.next, self._rounds.next(self._clock))
 
     def _handle(self, command: Command, moment: Moment, actor: str, cause: EventId | None) -> None:
         """One decision: its rule, its record, the state after it, and what follows."""
         decider, kind, key_of, rule, timed, opens = ROUTES[type(command)]
-        streams = self._streams[kind]
         key = key_of(command)
-        stream, name = streams.get(key), None
+        stream = self._streams[kind].get(key)
         if stream is None:
             if not opens:
                 return  # it is over, or never was: nobody is there to decide
-            stream, name = Stream(self._opened + 1, 0, decider.initial()), stream_key(kind, key)
+            stream = Stream(self._opened + 1, 0, decider.initial())
         before = stream.state
-        if rule is not None:
-            events = rule(before, command)
-        else:
-            assert timed is not None, "a command has a rule of one kind"
-            events = timed(before, command, self._now(moment.at))
+        events = rule(before, command, self._now) if timed else rule(before, command)
         if not events:
             return
-        number, version, at = stream.number, stream.version, moment.at
-        if name is not None:
-            self._opened = number
-            streams[key] = self._numbers[number] = stream
-        self._records.append(Record(number, version + 1, at, actor, cause, events, name, moment.observed_at))
-        state, more, last = before, NOTHING, version
-        reacting: list[tuple[Event, EventId, Follows]] = []
-        for event in events:  # the decision evolves whole
-            last += 1
-            fold, changes, follows = AFTER[type(event)]
+        number, version, at = stream.number, stream.version + 1, moment.at
+        name = self._open(stream, kind, key) if version == 1 else None
+        self._records.append(Record(number, version, at, actor, cause, events, name, moment.observed_at))
+        if len(events) == 1:  # as most decisions: the loops of `_evolve_all` would cost as much as the rule
+            (event,) = events
+            fold, more, policies, follows = AFTER[type(event)]
+            state = stream.state = fold(before, event)
+            stream.version = version
+            for policy in policies:
+                for reaction in policy(event):
+                    self._queue.append((reaction, (number, version)))
+            if follows is not None:
+                self._follow_up(state, event, (number, version), follows, at)
+        else:
+            more = self._evolve_all(stream, events, at)
+        if more and (more >= ALL or stream.state is not before):
+            self._settle(decider, key, stream, more)
+
+    def _open(self, stream: Stream, kind: str, key: object) -> str:
+        """A stream's first record takes it in, and carries its name."""
+        self._opened = stream.number
+        self._streams[kind][key] = self._numbers[stream.number] = stream
+        return stream_key(kind, key)
+
+    def _evolve_all(self, stream: Stream, events: tuple[Event, ...], at: Time) -> int:
+        """The decision evolves whole, then what follows its events follows; what it may have changed."""
+        number, version, state, more = stream.number, stream.version, stream.state, NOTHING
+        for event in events:
+            fold, changes, _policies, _follows = AFTER[type(event)]
             state = fold(state, event)
             more |= changes
+        stream.state, stream.version = state, version + len(events)
+        for event in events:
+            version += 1
+            _fold, _changes, policies, follows = AFTER[type(event)]
+            for policy in policies:
+                for reaction in policy(event):
+                    self._queue.append((reaction, (number, version)))
             if follows is not None:
-                reacting.append((event, (number, last), follows))
-        stream.state, stream.version = state, last
-        for event, here, follows in reacting:
-            self._follow_up(state, event, here, follows, at)
-        if more:
-            self._settle(decider, key, stream, more, before)
+                self._follow_up(state, event, (number, version), follows, at)
+        return more
 
     def _follow_up(self, state: Any, event: Event, here: EventId, follows: Follows, at: Time) -> None:  # noqa: ANN401
-        """An effect is made, policies react, timers are set."""
-        make, policies, deadline = follows
+        """An effect is made, timers are set."""
+        make, deadline = follows
         if make is not None:
             self._effects.append(make(state, event, here))
-        for policy in policies:
-            for command in policy(event):
-                self._queue.append((command, here))
-        if deadline is not None:
-            self._set_timers(deadline, event, at, here)
+        self._set_timers(deadline, event, at, here)
 
-    def _now(self, at: Time) -> Now:
-        now = self._latest_now
-        if now.at != at:
-            now = self._latest_now = Now(at, self.marks, self._groups, self._account)
-        return now
+    def _now_at(self, at: Time) -> Now:
+        return Now(at, self.marks, self._groups, self._account)
 
     def _account(self, account: str) -> Any:  # noqa: ANN401  (as `state`)
-        return self.state("account", account)
+        stream = self._streams["account"].get(account)
+        return None if stream is None else stream.state
 
     def _groups(self, account: str) -> list[Any]:
         """The states of an account's live groups, in the order in which they opened."""
         states = (stream.state for stream in self._streams["position_group"].values())
         return [state for state in states if state.account == account]
 
-    def _settle(self, decider: Decider, key: object, stream: Stream, more: int, before: object) -> None:
+    def _settle(self, decider: Decider, key: object, stream: Stream, more: int) -> None:
         """Forget what is over, and note which prices what is open waits for."""
         state = stream.state
         if more >= ALL:
@@ -333,11 +353,12 @@ class Core:
             if over:
                 del self._streams[decider.kind][key], self._numbers[stream.number]
             if decider.rounds is not None:
+                self._due_changed = True
                 self._rounds.put((decider.kind, key), None if over else decider.rounds(state))
         if decider is POSITION_GROUP:
             self._watch(state)
             self._rounds.stir((PORTFOLIO_RISK.kind, state.account))
-        elif decider is STRATEGY and (more >= ALL or state is not before):
+        elif decider is STRATEGY:
             self._watch_strategy(state)
 
     def _watch(self, group: GroupState) -> None:
@@ -353,6 +374,7 @@ class Core:
 
     def _set_timers(self, deadline: Deadline | None, event: Event, at: Time, cause: EventId) -> None:
         if deadline is not None:
+            self._due_changed = True
             for due, command in deadline(event, at):
                 self._timers.put(due, command, cause)
 

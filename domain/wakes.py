@@ -47,20 +47,17 @@ class Timer(Struct, frozen=True):
 
 
 class Timers:
-    """Commands by the time at which they are due; of one time, in the order in which they were set."""
+    """Commands by the time at which they are due, the first at `next`; of one time, in the order in which they were set."""
 
     def __init__(self) -> None:
+        self.next = FOREVER
         self._heap: list[tuple[Time, int, Command, EventId]] = []
         self._set = 0
-
-    @property
-    def next(self) -> Time:
-        """When the next one is due."""
-        return self._heap[0][0] if self._heap else FOREVER
 
     def put(self, at: Time, command: Command, cause: EventId) -> None:
         self._set += 1
         heappush(self._heap, (at, self._set, command, cause))
+        self.next = self._heap[0][0]
 
     def take(self, until: Time) -> list[tuple[Command, EventId]]:
         """Those that are due, which are forgotten."""
@@ -68,6 +65,7 @@ class Timers:
         while self._heap and self._heap[0][0] <= until:
             _, _, command, cause = heappop(self._heap)
             due.append((command, cause))
+        self.next = self._heap[0][0] if self._heap else FOREVER
         return due
 
     def waiting(self) -> list[Timer]:
@@ -76,9 +74,13 @@ class Timers:
 
 
 class Rounds:
-    """Commands that come again and again, at every full multiple of a period: nothing has to be remembered of the last."""
+    """Commands that come again and again, at every full multiple of a period: nothing has to be remembered of the last.
+
+    `any` says whether anybody wants some.
+    """
 
     def __init__(self, watches: "Watches") -> None:
+        self.any = False
         self._rounds: dict[Key, tuple[int, Command]] = {}
         self._resting: dict[Key, Quiet] = {}
         self._watches = watches
@@ -90,10 +92,7 @@ class Rounds:
             self._rounds.pop(key, None)
         else:
             self._rounds[key] = wanted
-
-    def __bool__(self) -> bool:
-        """Whether anybody wants any."""
-        return bool(self._rounds)
+        self.any = bool(self._rounds)
 
     def wanted(self) -> list[Key]:
         """Who wants any, in the order in which they first did."""

@@ -42,6 +42,14 @@ def load_working_plugins() -> list[str]:
     return names
 
 
+def find_strategy(name: str) -> Strategy:
+    """A strategy, also of a package that was installed since the process began; raises InputError where there is none."""
+    if name not in strategies():
+        importlib.invalidate_caches()
+        load_working_plugins()
+    return strategy_named(name)
+
+
 def _load(point: EntryPoint) -> str:
     try:
         strategy = point.load()

@@ -6,9 +6,9 @@ from domain.engine import Core
 from domain.errors import InputError
 from domain.strategy.commands import ConfigureStrategy, FailStrategy, StartStrategy
 from domain.strategy.decider import DECIDER, StrategyState
-from domain.strategy.registry import strategies, strategy_named
+from domain.strategy.registry import strategies
 from infrastructure.inbox import Entry, InboxRow
-from infrastructure.plugins import code_of, loaded_code, reload
+from infrastructure.plugins import code_of, find_strategy, loaded_code, reload
 
 ACTOR = "worker"
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def outdated(core: Core, row: InboxRow) -> str | None:
 
 
 def _have(name: str, code: str) -> None:
-    strategy = strategy_named(name)
+    strategy = find_strategy(name)
     if code in {"", loaded_code(strategy)}:  # who names none takes what there is
         return
     there = code_of(strategy)

@@ -126,7 +126,7 @@ def unknown(state: AccountState, report: c.UnknownReported) -> Events:
 def filled(state: AccountState, report: c.FillReported, now: Now) -> Events:
     """A fill, and in the same decision what the account's limits on losses make of it."""
     events = _filled(state, report)
-    if not events or not state.watched:
+    if not (state.watched and events):
         return events
     # The instrument is worth what it was just traded at: the last mark may be of before.
     now = Now(now.at, {**now.marks, report.instrument: report.price})
@@ -135,23 +135,30 @@ def filled(state: AccountState, report: c.FillReported, now: Now) -> Events:
 
 def _filled(state: AccountState, report: c.FillReported) -> Events:
     """A trade counts once. What exceeds the order belongs to no group, and is said."""
-    order = state.orders.get(report.order) or state.ended.get(report.order)
+    order = state.orders.get(report.order)
     if order is None:
-        return (
-            e.FillUnmatched(
-                report.account, report.order, report.instrument, report.trade, report.price, report.quantity
-            ),
-        )
+        return _filled_late(state, report)
     if report.trade in order.trades:
         return ()
-    remaining = order.quantity - order.filled if order.status != "ENDED" else 0
-    if report.quantity > remaining:
-        return _overfilled(state, report, order, remaining)
-    left = remaining - report.quantity
+    left = order.quantity - order.filled - report.quantity
+    if left < 0:
+        return _overfilled(state, report, order, order.quantity - order.filled)
     fill = _fill(state, report, order, Quantity(left))
-    if order.venue_filled is not None and order.filled + report.quantity >= order.venue_filled and left:
+    if left and order.venue_filled is not None and order.filled + report.quantity >= order.venue_filled:
         return fill, _canceled(report.account, order, Quantity(left), order.ended_as)
     return (fill,)
+
+
+def _filled_late(state: AccountState, report: c.FillReported) -> Events:
+    """The order has ended: a trade that it has not counted exceeds it whole."""
+    order = state.ended.get(report.order)
+    if order is not None:
+        return () if report.trade in order.trades else _overfilled(state, report, order, 0)
+    return (
+        e.FillUnmatched(
+            report.account, report.order, report.instrument, report.trade, report.price, report.quantity
+        ),
+    )  # fmt: skip
 
 
 def canceled(state: AccountState, report: c.CancelReported) -> Events:
@@ -216,9 +223,9 @@ def _canceled(account: str, order: Order, remaining: Quantity, reason: str) -> e
 
 def _fill(state: AccountState, report: c.FillReported, order: Order, left: Quantity) -> e.OrderFilled:
     """The one place where a fill's cash is rounded."""
-    instrument = state.listings[order.instrument].instrument
-    base_fee = report.fee if report.fee_asset == instrument.base else 0
-    received = report.quantity - base_fee if order.side == "buy" else report.quantity + base_fee
+    instrument, received = state.listings[order.instrument].instrument, int(report.quantity)
+    if report.fee_asset == instrument.base:
+        received += -report.fee if order.side == "buy" else report.fee
     return e.OrderFilled(
         report.account, order.id, order.bot, order.group, order.leg, order.role, order.instrument, order.side,
         report.price, report.quantity, instrument.notional(report.price, report.quantity), Quantity(received),

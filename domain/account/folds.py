@@ -58,11 +58,11 @@ def passed(state: AccountState, event: e.RiskPassed) -> AccountState:
     A stop holds back nothing: it stands beside the targets of the same holding, and the venue lets only one of them fill.
     """
     order = state.orders[event.order]
-    quote = state.listings[order.instrument].instrument.quote
     closes = order.role != "stop" and state.closes(order.side, reduce_only=order.reduce_only)
     held_back = order.quantity if closes else 0
     state.orders[event.order] = structs.replace(order, status="SUBMITTED", reserved=event.reserved, held_back=held_back)
     if event.reserved:
+        quote = state.listings[order.instrument].instrument.quote
         state.reserved[quote] = state.reserved.get(quote, 0) + event.reserved
     if held_back:
         state.held_back[order.instrument] = state.held_back.get(order.instrument, 0) + held_back
@@ -78,8 +78,9 @@ def denied(state: AccountState, event: e.OrderDenied) -> AccountState:
 
 def accepted(state: AccountState, event: e.OrderAccepted) -> AccountState:
     order = state.orders[event.order]
+    if order.status == "UNKNOWN":
+        _known(state, order)
     status: Status = "ACCEPTED" if order.status in {"SUBMITTED", "UNKNOWN"} else order.status
-    _known(state, order)
     state.orders[event.order] = structs.replace(order, status=status, venue_order=event.venue_order)
     return state
 
@@ -100,15 +101,12 @@ def filled(state: AccountState, event: e.OrderFilled) -> AccountState:
     name, cash, fee_asset = event.instrument, state.cash, event.fee_asset
     instrument = state.listings[name].instrument
     quote = instrument.quote
-    received: int = event.received
-    paid: int = -event.cash
-    if event.side != "buy":
-        received, paid = -received, -paid
+    received, paid = (event.received, -event.cash) if event.side == "buy" else (-event.received, event.cash)
+    if fee_asset == quote:
+        paid -= event.fee
     cash[quote] = cash.get(quote, 0) + paid
-    if fee_asset != instrument.base:
+    if fee_asset != quote and fee_asset != instrument.base:  # noqa: PLR1714  (a set of two costs more than both)
         cash[fee_asset] = cash.get(fee_asset, 0) - event.fee
-        if fee_asset == quote:
-            paid -= event.fee
     before = state.positions.get(name, 0)
     after = state.positions[name] = before + received
     if before < 0 or after < 0:
@@ -121,15 +119,9 @@ def filled(state: AccountState, event: e.OrderFilled) -> AccountState:
         if late is not None:
             state.ended[event.order] = structs.replace(late, trades=(*late.trades, event.trade))
         return state
-    _known(state, order)
-    remaining, quantity = event.remaining, event.quantity
-    reserved, held_back = _given_back(state, order, remaining, remaining + quantity)
-    filled, trades = order.filled + quantity, (*order.trades, event.trade)
-    if remaining:
-        status: Status = "PENDING_CANCEL" if order.cancel_wanted else "PARTIALLY_FILLED"
-        state.orders[order.id] = structs.replace(
-            order, status=status, filled=filled, reserved=reserved, held_back=held_back, trades=trades
-        )
+    filled, trades = order.filled + event.quantity, (*order.trades, event.trade)
+    if event.remaining:
+        _go_on(state, order, filled, event.remaining, trades)
     else:
         _end(state, order, filled, trades)
     return state
@@ -159,8 +151,6 @@ def cancel_rejected(state: AccountState, event: e.CancelRejected) -> AccountStat
 
 def ended(state: AccountState, event: e.OrderCanceled | e.OrderRejected) -> AccountState:
     order = state.orders[event.order]
-    _known(state, order)
-    _given_back(state, order, 0, 1)
     _end(state, order, order.filled, order.trades)
     return state
 
@@ -178,26 +168,36 @@ def unchanged(state: AccountState, _event: Event) -> AccountState:
 
 
 def _known(state: AccountState, order: Order) -> None:
-    if order.status == "UNKNOWN":
-        state.unknown[order.instrument] -= 1
+    """An order that was unknown is so no more."""
+    state.unknown[order.instrument] -= 1
 
 
-def _given_back(state: AccountState, order: Order, remaining: int, before: int) -> tuple[int, int]:
-    """Give back what the order held back for the part of it that is no longer open; what it still holds back."""
-    reserved, held_back = order.reserved, order.held_back
+def _give_back(state: AccountState, order: Order, reserved: int, held_back: int) -> None:
+    """So much of what the order kept from others they may use again."""
     if reserved:
-        kept = reserved * remaining // before
-        state.reserved[state.listings[order.instrument].instrument.quote] -= reserved - kept
-        reserved = kept
+        state.reserved[state.listings[order.instrument].instrument.quote] -= reserved
     if held_back:
-        kept = held_back * remaining // before
-        state.held_back[order.instrument] -= held_back - kept
-        held_back = kept
-    return reserved, held_back
+        state.held_back[order.instrument] -= held_back
+
+
+def _go_on(state: AccountState, order: Order, filled: int, remaining: int, trades: tuple[str, ...]) -> None:
+    """What a partly filled order holds back shrinks with what remains of it."""
+    if order.status == "UNKNOWN":
+        _known(state, order)
+    status: Status = "PENDING_CANCEL" if order.cancel_wanted else "PARTIALLY_FILLED"
+    before = remaining + filled - order.filled
+    reserved, held_back = order.reserved * remaining // before, order.held_back * remaining // before
+    _give_back(state, order, order.reserved - reserved, order.held_back - held_back)
+    state.orders[order.id] = structs.replace(
+        order, status=status, filled=filled, reserved=reserved, held_back=held_back, trades=trades
+    )
 
 
 def _end(state: AccountState, order: Order, filled: int, trades: tuple[str, ...]) -> None:
-    """Move an order from the open ones to the few ended ones that are remembered."""
+    """Give back all and move an order from the open ones to the few ended ones that are remembered."""
+    if order.status == "UNKNOWN":
+        _known(state, order)
+    _give_back(state, order, order.reserved, order.held_back)
     del state.orders[order.id]
     state.ended[order.id] = structs.replace(
         order, status="ENDED", filled=filled, reserved=0, held_back=0, trades=trades

@@ -5,7 +5,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from domain.indicators.indicator import Arrays, Indicator, Integers, whole_number
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.indicators.indicator import Arrays, Indicator, Integers, blank, whole_number
 
 
 class Lag(Indicator, frozen=True):
@@ -47,3 +50,12 @@ class Lag(Indicator, frozen=True):
     def sweep(self, *arrays: Integers) -> Arrays | None:
         found = self.of.sweep(*arrays)
         return None if found is None else tuple(values[: -self.n] for values in found)
+
+    def lagged(self, found: Arrays) -> Arrays:
+        """Its own scan, from that of what it lags."""
+        return tuple(self._late(values) for values in found)
+
+    def _late(self, values: NDArray[Any]) -> NDArray[Any]:
+        late = blank(len(values), whole=values.dtype == np.int64)
+        late[self.first :] = values[self.of.first : max(self.of.first, len(values) - self.n)]
+        return late

@@ -10,19 +10,26 @@ from domain.strategy.intents import CLOSE, Cancel, Intent, Place
 
 
 def carry_out(event: StrategyActed) -> tuple[Command, ...]:
-    commands = tuple([_command(event, intent) for intent in event.intents])
-    return (*commands, SettleClose(event.bot)) if CLOSE in event.intents else commands
+    intents = event.intents
+    if len(intents) == 1:
+        (intent,) = intents
+        if type(intent) is Place:
+            return (_place(event, intent),)
+    commands = tuple([_place(event, each) if type(each) is Place else _cancel(event, each) for each in intents])
+    return (*commands, SettleClose(event.bot)) if CLOSE in intents else commands
 
 
-def _command(event: StrategyActed, intent: Intent) -> Command:
-    if isinstance(intent, Place):
-        return PlaceOrder(
-            event.account, event.bot, 0, intent.leg, "strategy", event.instrument, intent.side, intent.type,
-            intent.quantity, intent.limit, intent.stop, event.close, intent.reduce_only,
-        )  # fmt: skip
-    reason = event.reason or "strategy"
-    legs = intent.legs if isinstance(intent, Cancel) else None
-    return CancelOrders(event.account, event.bot, 0, ("strategy",), reason, legs)
+def _place(event: StrategyActed, intent: Place) -> Command:
+    return PlaceOrder(
+        event.account, event.bot, 0, intent.leg, "strategy", event.instrument, intent.side, intent.type,
+        intent.quantity, intent.limit, intent.stop, event.close, intent.reduce_only,
+    )  # fmt: skip
+
+
+def _cancel(event: StrategyActed, intent: Intent) -> Command:
+    """A close begins with the end of all that works."""
+    legs = intent.legs if type(intent) is Cancel else None
+    return CancelOrders(event.account, event.bot, 0, ("strategy",), event.reason or "strategy", legs)
 
 
 def flatten(event: TradingHalted) -> tuple[Command, ...]:

@@ -33,8 +33,7 @@ def judge(state: AccountState, order: OrderIntended, now: Now) -> RiskPassed | O
             rule = active_rules
             rules = active_rules(state.limits, worth.closes)
         for rule in rules:
-            denial = rule(state, worth, order)
-            if denial is not None:
+            if (denial := rule(state, worth, order)) is not None:
                 return _denied(state, order, denial)
     except Exception as error:  # noqa: BLE001  (whatever went wrong, an order that was not judged is not sent)
         return _denied(state, order, ("RISK_CHECK_FAILED", f"rule={rule.__name__}, error={error}"))
@@ -48,11 +47,11 @@ def judge(state: AccountState, order: OrderIntended, now: Now) -> RiskPassed | O
 
 def on_step(_state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
     """The quantity is a positive multiple of the step."""
-    instrument = worth.listing.instrument
-    if order.quantity < instrument.step:
+    instrument, quantity = worth.listing.instrument, order.quantity
+    if quantity < instrument.step:
         size, step = instrument.size_text(order.quantity), instrument.size_text(instrument.step)
         return "QUANTITY_BELOW_STEP", f"quantity={size}, step={step}"
-    if order.quantity % instrument.step:
+    if quantity % instrument.step:
         size, step = instrument.size_text(order.quantity), instrument.size_text(instrument.step)
         return "QUANTITY_OFF_STEP", f"quantity={size}, step={step}"
     return None
@@ -60,27 +59,30 @@ def on_step(_state: AccountState, worth: Worth, order: OrderIntended) -> Denial 
 
 def on_tick(_state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
     """Every price the order names is a positive multiple of the tick."""
-    limit, stop = order.limit, order.stop
-    if limit is None and stop is None:
-        return None if order.type == "market" else ("PRICE_MISSING", f"type={order.type}")
-    instrument = worth.listing.instrument
-    for name, price in (("limit", limit), ("stop", stop)):
-        if price is not None and (price <= 0 or price % instrument.tick):
-            text = f"{name}={instrument.price_text(price)}, tick={instrument.price_text(instrument.tick)}"
-            return "PRICE_OFF_TICK", text
+    limit, stop, tick = order.limit, order.stop, worth.listing.instrument.tick
+    if limit is not None and (limit <= 0 or limit % tick):
+        return _off_tick("limit", limit, worth)
+    if stop is not None and (stop <= 0 or stop % tick):
+        return _off_tick("stop", stop, worth)
+    if limit is None and stop is None and order.type != "market":
+        return "PRICE_MISSING", f"type={order.type}"
     return None
+
+
+def _off_tick(name: str, price: int, worth: Worth) -> Denial:
+    instrument = worth.listing.instrument
+    return "PRICE_OFF_TICK", f"{name}={instrument.price_text(price)}, tick={instrument.price_text(instrument.tick)}"
 
 
 def above_minimum(_state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
     """The notional reaches the venue's minimum."""
-    instrument = worth.listing.instrument
-    notional = worth.notional
+    instrument, notional = worth.listing.instrument, worth.notional
+    if instrument.minimum_notional <= notional <= LARGEST:
+        return None
     if notional > LARGEST:
         return "NOTIONAL_TOO_LARGE", f"notional={instrument.cash_text(notional)}"
-    if notional < instrument.minimum_notional:
-        minimum = instrument.cash_text(instrument.minimum_notional)
-        return "NOTIONAL_BELOW_MINIMUM", f"notional={instrument.cash_text(notional)}, minimum={minimum}"
-    return None
+    minimum = instrument.cash_text(instrument.minimum_notional)
+    return "NOTIONAL_BELOW_MINIMUM", f"notional={instrument.cash_text(notional)}, minimum={minimum}"
 
 
 def not_halted(state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:

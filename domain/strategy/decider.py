@@ -73,7 +73,10 @@ def _names(name: str, text: str, instrument: Instrument | None) -> tuple[str, ..
     except msgspec.MsgspecError as error:
         raise InputError(f"parameters of {name}: {error}") from None
     read_parameters(strategy, structs.asdict(parameters), instrument)
-    return feature_names(strategy.features(parameters))
+    try:
+        return feature_names(strategy.features(parameters))
+    except Exception as error:
+        raise InputError(f"features of {name}: {type(error).__name__}: {error}") from error
 
 
 def pause(state: StrategyState, command: c.PauseStrategy) -> tuple[Event, ...]:
@@ -188,20 +191,21 @@ def _acted(state: StrategyState, act: Act, view: View, order: int) -> tuple[Even
 def _event(state: StrategyState, act: Act, view: View, order: int) -> e.StrategyActed:
     memory = None if act.memory is None else msgspec.msgpack.encode(act.memory)
     return e.StrategyActed(
-        state.bot, state.account, view.instrument.id, view.close, Quantity(view.position), view.features, act.intents,
-        order, memory, act.reason,
+        state.bot, state.account, view.instrument.id, view.close, Quantity(view.book.quantity), view.features,
+        act.intents, order, memory, act.reason,
     )  # fmt: skip
 
 
 def _check(intent: Intent) -> None:
     """A strategy's code may hand over anything: what is no whole number of quanta is no order."""
     if type(intent) is Place:
-        quantity = intent.quantity
+        quantity, limit, stop = intent.quantity, intent.limit, intent.stop
         if type(quantity) is not int or not 0 < quantity <= LARGEST:
             raise InputError(f"quantity {quantity!r} is no positive number of quanta")
-        for price in (intent.limit, intent.stop):
-            if price is not None and (type(price) is not int or not 0 < price <= LARGEST):
-                raise InputError(f"price {price!r} is no positive number of quanta")
+        if limit is not None and (type(limit) is not int or not 0 < limit <= LARGEST):
+            raise InputError(f"price {limit!r} is no positive number of quanta")
+        if stop is not None and (type(stop) is not int or not 0 < stop <= LARGEST):
+            raise InputError(f"price {stop!r} is no positive number of quanta")
     elif type(intent) is not Cancel and type(intent) is not Close:
         raise InputError(f"{intent!r} is neither Place nor Cancel nor Close")
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from operator import or_
+from operator import attrgetter, or_
 from typing import Any, cast
 
 import msgspec
@@ -16,6 +16,7 @@ from infrastructure.event_store.upcasters import UPCASTERS, Upcaster, upcast
 TOPIC = "record.v1"
 """The stored form of a record; the tags of its events are inside."""
 
+_events_of = attrgetter("events")
 _EVENTS_FIELD = Record.__struct_fields__.index("events")
 _FIXARRAY = 0x90
 _FIXARRAY_MAX = 15
@@ -94,7 +95,7 @@ class LogDigest:
 
     def _count(self, records: Sequence[Record[Event]]) -> None:
         self.records += len(records)
-        self.events += sum(len(record.events) for record in records)
+        self.events += sum(map(len, map(_events_of, records)))
 
 
 def _header(count: int) -> bytes:

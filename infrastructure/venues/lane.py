@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import Literal, get_args
 
 from domain.message import Fact
-from domain.ports import FOREVER, CancelOrder, Effect, Mark, Wake
+from domain.ports import FOREVER, CancelOrder, Effect, Mark, SubmitOrder, Wake
 from domain.values import InstrumentId, Price, Time
 from infrastructure.market_data.tape import Tape
 from infrastructure.venues.prepared import Prepared, low_and_high, wakes_of
-from infrastructure.venues.resting import NOWHERE_ABOVE, NOWHERE_BELOW
+from infrastructure.venues.resting import NOWHERE
 from infrastructure.venues.simulated import SimulatedVenue, carry_out
 
 Bounds = tuple[int, int]
@@ -24,8 +24,9 @@ BLOCK, BLOCK_MAX = 256, 65_536
 class Lane:
     """A tape in the instrument's quanta and its book. `passed` counts the candles that are over.
 
-    `met` is the next candle that matters and `due` its end, FOREVER where none is known. A candle ends an interval after
-    it opened, and none of a tape opens before the one before it has ended.
+    `met` is the next candle that matters; it opened at `opened` and ends at `due`, FOREVER where none is known. `told`
+    is what `passed` was when a close was last told. A candle ends an interval after it opened, and none of a tape opens
+    before the one before it has ended.
     """
 
     def __init__(
@@ -35,17 +36,21 @@ class Lane:
         self.tape = tape
         self.times = tape.open_times
         self.passed = 0
+        self.told = 0
         self.met = 0
+        self.opened = Time(0)
         self.due = FOREVER
         self._venue = venue
         self._interval = max(1, tape.interval)
         self._cancels: list[CancelOrder] = []
-        self._told = 0
-        self._bounds: Bounds = (NOWHERE_BELOW, NOWHERE_ABOVE)
+        self._last = len(tape) - 1
+        self._bounds: Bounds = NOWHERE
         self._clear = 0
         self._prepared = list(prepared)
+        self._watching = any(each.watches for each in prepared)
         self._wakes = wakes_of(self._prepared)
-        self._wake = 0
+        self._wakes_passed = 0
+        self._wake = self._next_wake()
         self._arrays = low_and_high(tape)
 
     def opening_from(self, at: int) -> int:
@@ -69,67 +74,64 @@ class Lane:
 
         It meets an order or a watched price, a strategy may act at its close, or a cancel waits for its end.
         """
-        self.due = FOREVER
-        if self.passed >= stop:
-            return
-        if pace == "every" or self._cancels:
-            index = self.passed
-        else:
-            until = min(stop, self._next_wake())
-            index = self._scan(until, soonest, watched, pace)
+        index = self.passed
+        if self._wake < index:
+            self._wake = self._next_wake()
+        if index < stop and pace != "every" and not self._cancels:
+            until = min(stop, self._wake)
+            bounds = self._venue.bounds()
+            if watched is not None:
+                bounds = max(bounds[0], watched[0]), min(bounds[1], watched[1])
+            index = until if bounds == NOWHERE else self._scan(until, soonest, bounds, pace)
         if index < stop:
-            self.met, self.due = index, self.end_of(index)
+            self.met, self.opened = index, Time(self.times[index])
+            self.due = Time(self.opened + self._interval)
+        else:
+            self.due = FOREVER
 
     def _next_wake(self) -> int:
         """The first candle to come at which a strategy may act; how many there are where none is."""
-        wakes, place = self._wakes, self._wake
+        wakes, place = self._wakes, self._wakes_passed
         while place < len(wakes) and wakes[place] < self.passed:
             place += 1
-        self._wake = place
+        self._wakes_passed = place
         return wakes[place] if place < len(wakes) else len(self.times)
 
-    def _scan(self, stop: int, soonest: Time, watched: Bounds | None, pace: Pace) -> int:
-        """The index it looks for, or `stop`; what was looked through for the same prices is not looked at again."""
-        bounds = self._venue.bounds()
-        if watched is not None:
-            bounds = max(bounds[0], watched[0]), min(bounds[1], watched[1])
-        below, above = bounds
-        if below == NOWHERE_BELOW and above == NOWHERE_ABOVE:
-            return stop
-        nearer = stop if soonest is FOREVER else min(stop, self.ended_by(soonest))
-        start = self.passed
-        if bounds == self._bounds:
-            start = max(start, self._clear)
-        else:
-            self._bounds = bounds
-        index = self._search(start, nearer, bounds, pace)
-        self._clear = max(start, index)
-        return index if index < nearer else stop
-
-    def _search(self, start: int, stop: int, bounds: Bounds, pace: Pace) -> int:
-        """The first of these candles that reaches a bound, `stop` where none does."""
+    def _scan(self, stop: int, soonest: Time, bounds: Bounds, pace: Pace) -> int:
+        """The first candle that reaches a bound, or `stop`; what was looked through for these is not looked at again."""
+        start = max(self.passed, self._clear) if bounds == self._bounds else self.passed
+        self._bounds = bounds
+        until = stop if soonest is FOREVER else min(stop, self.ended_by(soonest))
+        near = until if pace == "plain" else min(until, start + NEAR)
         below, above = bounds
         lows, highs = self.tape.lows, self.tape.highs
-        near = stop if pace == "plain" else min(stop, start + NEAR)
         for index in range(start, near):
             if lows[index] <= below or highs[index] >= above:
+                self._clear = index
                 return index
+        index = self._search(near, until, bounds)
+        self._clear = max(start, index)
+        return index if index < until else stop
+
+    def _search(self, start: int, stop: int, bounds: Bounds) -> int:
+        """As `_scan`, in blocks."""
+        below, above = bounds
         low, high = self._arrays
         size = BLOCK
-        while near < stop:
-            end = min(stop, near + size)
-            reached = (low[near:end] <= below) | (high[near:end] >= above)
+        while start < stop:
+            end = min(stop, start + size)
+            reached = (low[start:end] <= below) | (high[start:end] >= above)
             first = int(reached.argmax())
             if reached[first]:
-                return near + first
-            near, size = end, min(2 * size, BLOCK_MAX)
+                return start + first
+            start, size = end, min(2 * size, BLOCK_MAX)
         return stop
 
     def play(self) -> list[Fact]:
         """All fills of the candle that was met, then the cancels that waited for its end."""
         index, tape = self.met, self.tape
         self.passed = index + 1
-        reports = self._venue.candle(Time(self.times[index]), tape.opens[index], tape.highs[index], tape.lows[index])
+        reports = self._venue.candle(self.opened, tape.opens[index], tape.highs[index], tape.lows[index])
         if self._cancels:
             for cancel in self._cancels:
                 reports += self._venue.cancel(cancel)
@@ -138,18 +140,22 @@ class Lane:
 
     def carry_out(self, effect: Effect, now: Time) -> Sequence[Fact]:
         """Carry out an effect. An order that comes inside a candle rests from the next; a cancel acts at its end."""
-        if type(effect) is CancelOrder and self.passed < len(self.times) and self.times[self.passed] < now:
+        self._venue.now = now
+        if type(effect) is SubmitOrder:
+            return self._venue.submit(effect)
+        if type(effect) is CancelOrder and self.passed <= self._last and self.times[self.passed] < now:
             self._cancels.append(effect)
             return ()
-        self._venue.now = now
         return carry_out(self._venue, effect)
 
-    def wakes(self, watched: Bounds | None, pace: Pace) -> list[Wake]:
-        """Which strategies are asked at the close of the candle that has just passed; none at the tape's last."""
+    def wakes(self, pace: Pace, *, reached: bool) -> Sequence[Wake]:
+        """Which strategies are asked at the close of the candle that has just passed; none at the tape's last.
+
+        `reached` says that the candle went to a watched price.
+        """
         index = self.passed - 1
-        if not self._prepared or index == len(self.times) - 1:
-            return []
-        reached = watched is not None and self.reaches(watched)
+        if index == self._last or not (index == self._wake or (reached and self._watching) or pace == "every"):
+            return ()
         return [
             each.wake(index)
             for each in self._prepared
@@ -160,11 +166,9 @@ class Lane:
         """Whether the last candle that passed went to a watched price."""
         return self.tape.lows[self.passed - 1] <= watched[0] or self.tape.highs[self.passed - 1] >= watched[1]
 
-    def mark(self, *, whole: bool) -> Mark | None:
-        """The last close, `whole` with its candle's low and high; None where it has been told."""
-        if self._told == self.passed:
-            return None
-        self._told = self.passed
+    def mark(self, *, whole: bool) -> Mark:
+        """The last close, `whole` with its candle's low and high; from now on it has been told."""
+        self.told = self.passed
         last, tape = self.passed - 1, self.tape
         if whole:
             return Mark(self.instrument, Price(tape.closes[last]), Price(tape.lows[last]), Price(tape.highs[last]))

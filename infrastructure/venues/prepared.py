@@ -1,6 +1,8 @@
 """A strategy on a tape: its features, a column each, and the candles at which it may act."""
 
 from collections.abc import Mapping
+from itertools import repeat
+from operator import getitem
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from domain.ports import Wake
 from domain.strategy.plugin import Strategy, feature_names
 from infrastructure.market_data.columns_file import integers
 from infrastructure.market_data.tape import Tape
+from infrastructure.venues.scans import Scans
 
 
 class Prepared(Struct, frozen=True, eq=False):
@@ -28,14 +31,15 @@ class Prepared(Struct, frozen=True, eq=False):
 
     def wake(self, index: int) -> Wake:
         """The question at a candle's close, with the features there."""
-        return Wake(self.bot, tuple([column[index] for column in self.columns]))
+        return Wake(self.bot, tuple(map(getitem, self.columns, repeat(index))))
 
 
-def prepare(bot: str, strategy: Strategy, parameters: Any, tape: Tape) -> Prepared:
+def prepare(bot: str, strategy: Strategy, parameters: Any, tape: Tape, scans: Scans | None = None) -> Prepared:
     """Scan the features over the whole tape; each value depends on its candle and those before it only."""
+    scans = Scans() if scans is None else scans
     features = strategy.features(parameters)
     names = feature_names(features)
-    arrays = [array for each in features.values() for array in each.scan(tape.columns)]
+    arrays = [array for each in features.values() for array in scans.of(each, tape.columns)]
     first = max((each.first for each in features.values()), default=0)
     mask = _mask(strategy, parameters, dict(zip(names, arrays, strict=True)), len(tape))
     mask[:first] = False

@@ -8,11 +8,22 @@ from domain.values import Side
 
 NOWHERE_BELOW = -1
 NOWHERE_ABOVE = 2**63 - 1
+NOWHERE = (NOWHERE_BELOW, NOWHERE_ABOVE)
 LIMIT = 2
-_RANK = {"market": 0, "stop": 1, "stop_limit": 1, "limit": LIMIT}
+STANDS: dict[tuple[OrderType, Side], tuple[int, bool]] = {
+    ("market", "buy"): (0, True),
+    ("market", "sell"): (0, True),
+    ("stop", "buy"): (1, False),
+    ("stop", "sell"): (1, True),
+    ("stop_limit", "buy"): (1, False),
+    ("stop_limit", "sell"): (1, True),
+    ("limit", "buy"): (LIMIT, True),
+    ("limit", "sell"): (LIMIT, False),
+}
+"""Rank and whether it falls."""
 
 
-class Resting(Struct):
+class Resting(Struct, gc=False):
     """An order at the venue, from its arrival on.
 
     `whole` is the cash that all of it locks, `locked` what the part that is left does; `marketable` says that it could
@@ -42,14 +53,3 @@ class Resting(Struct):
     rank: int = 0
     level: int = NOWHERE_ABOVE
     falls: bool = True
-
-    def __post_init__(self) -> None:
-        self.stand()
-
-    def stand(self) -> None:
-        """Find rank and level anew, once it is made and when it is triggered."""
-        limit = self.type == "limit" or self.triggered
-        self.rank = LIMIT if limit else _RANK[self.type]
-        if self.type != "market":
-            self.level = self.limit if limit else self.stop
-            self.falls = (self.side == "buy") == limit

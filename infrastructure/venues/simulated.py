@@ -20,12 +20,13 @@ from domain.account.commands import (
     RejectReported,
     TriggerReported,
 )
-from domain.account.events import AccountKind, Liquidity, OrderType
+from domain.account.events import AccountKind
 from domain.account.state import Order
 from domain.market import Instrument
 from domain.message import Fact
 from domain.ports import CancelOrder, QueryOrder, SubmitOrder
 from domain.values import (
+    POWERS,
     Fee,
     Price,
     Quantity,
@@ -36,7 +37,7 @@ from domain.values import (
     floor_ratio,
     ratio,
 )
-from infrastructure.venues.resting import LIMIT, NOWHERE_ABOVE, NOWHERE_BELOW, Resting
+from infrastructure.venues.resting import LIMIT, NOWHERE_ABOVE, NOWHERE_BELOW, STANDS, Resting
 
 RULES = "candle-v1"
 ENDED_KEPT = 1024
@@ -74,63 +75,74 @@ class SimulatedVenue:
         self.last: int | None = None
         self.now = Time(0)
         self._account = account
-        self._kind = kind
+        self._spot = kind == "spot"
         self._instrument = instrument
-        self._terms = terms
+        exponent = instrument.quote_scale - instrument.price_scale - instrument.size_scale
+        self._factor = POWERS[exponent] if exponent >= 0 else 0  # 0: a notional has to be rounded
         self._working: dict[int, Resting] = {}
         self._falling: list[tuple[int, int]] = []
         self._rising: list[tuple[int, int]] = []
-        self._maker, self._taker = ratio(terms.maker_fee), ratio(terms.taker_fee)
+        self._maker, self._taker, self._slippage = ratio(terms.maker_fee), ratio(terms.taker_fee), terms.slippage
         self._ended: OrderedDict[int, tuple[Fact, ...]] = OrderedDict()
 
     def submit(self, order: SubmitOrder) -> list[Fact]:
         """Take an order. A client's order number is taken once."""
-        if order.order in self._working or order.order in self._ended:
-            return [RejectReported(self._account, order.order, "DUPLICATE_ORDER", f"order={order.order}")]
+        number, side, kind, quantity, limit = order.order, order.side, order.type, order.quantity, order.limit or 0
+        if number in self._working or number in self._ended:
+            return [RejectReported(self._account, number, "DUPLICATE_ORDER", f"order={number}")]
+        whole = self._locks(limit, quantity) if self._spot and side == "buy" and kind == "limit" else 0
         resting = Resting(
-            order.order, order.side, order.type, order.quantity, order.quantity, order.limit or 0, order.stop or 0,
-            order.reduce_only, self._locks(order.side, order.type, order.limit or 0, order.quantity),
+            number, side, kind, quantity, quantity, limit, order.stop or 0, order.reduce_only, whole,
             bracket=order.bracket, since=self.now,
         )  # fmt: skip
-        if self.last is not None and order.type == "limit":
-            resting.marketable = self.last <= resting.limit if order.side == "buy" else self.last >= resting.limit
-        if resting.whole > self.wallet.cash - self.wallet.locked:
-            return [self._reject(resting, resting.limit, resting.left)]
-        self._take_in(resting)
-        return [AcceptReported(self._account, order.order, f"sim-{order.order}")]
+        if self.last is not None and kind == "limit":
+            resting.marketable = self.last <= limit if side == "buy" else self.last >= limit
+        wallet = self.wallet
+        if whole > wallet.cash - wallet.locked:
+            return [self._reject(resting, limit, quantity)]
+        resting.locked = whole
+        wallet.locked += whole
+        self._working[number] = resting
+        self._stand(resting)
+        return [AcceptReported(self._account, number, f"sim-{number}")]
 
     def restore(self, order: Order) -> None:
         """Take back an order that worked when the process ended; what it has filled has been settled."""
+        limit = order.limit or 0
+        locks = self._spot and order.side == "buy" and order.type == "limit"
         resting = Resting(
-            order.id, order.side, order.type, order.quantity - order.filled, order.quantity, order.limit or 0,
-            order.stop or 0, order.reduce_only, self._locks(order.side, order.type, order.limit or 0, order.quantity),
+            order.id, order.side, order.type, order.quantity - order.filled, order.quantity, limit, order.stop or 0,
+            order.reduce_only, self._locks(limit, order.quantity) if locks else 0,
             triggered=order.triggered, trades=len(order.trades), bracket=order.bracket,
         )  # fmt: skip
-        self._take_in(resting)
-
-    def _take_in(self, resting: Resting) -> None:
         self._working[resting.order] = resting
+        self._stand(resting)
+        if resting.whole:
+            self._lock(resting)
+
+    def _stand(self, resting: Resting) -> None:
+        """Find its rank and its level, where candles look for it: when it is taken in, and anew when it is triggered."""
+        resting.rank, resting.falls = STANDS["limit" if resting.triggered else resting.type, resting.side]
+        if resting.rank:
+            resting.level = resting.limit if resting.rank == LIMIT else resting.stop
         insort(self._falling if resting.falls else self._rising, (resting.level, resting.order))
-        self._lock(resting)
 
     def _leave(self, resting: Resting) -> None:
         """It stands at its level no more."""
         levels = self._falling if resting.falls else self._rising
-        place = bisect_left(levels, (resting.level, resting.order))
-        assert levels[place][1] == resting.order, "an order that works stands at its level"
-        del levels[place]
+        left = levels.pop(bisect_left(levels, (resting.level, resting.order)))
+        assert left[1] == resting.order, "an order that works stands at its level"
 
-    def _locks(self, side: Side, kind: OrderType, limit: int, quantity: int) -> int:
+    def _locks(self, limit: int, quantity: int) -> int:
         """The cash that a resting order locks: on a spot account a limit buy, with its fee."""
-        if kind != "limit" or side != "buy" or self._kind != "spot":
-            return 0
         notional = self._instrument.notional(limit, quantity)
-        return notional + (0 if self._instrument.fee_asset == "base" else self._rate_of(notional, "maker"))
+        if self._instrument.fee_asset == "base":
+            return notional
+        numerator, denominator = self._maker
+        return notional + divide_half_even(notional * numerator, denominator)
 
     def _lock(self, resting: Resting) -> None:
         """Lock what the part of an order that is left needs, and give the rest back."""
-        if not resting.whole:
-            return
         locked = resting.whole * resting.left // resting.quantity
         self.wallet.locked += locked - resting.locked
         resting.locked = locked
@@ -159,16 +171,18 @@ class SimulatedVenue:
 
     def candle(self, at: Time, open_: int, high: int, low: int) -> list[Fact]:
         """All fills of one candle: market orders, stops, limits; each by its price's distance from the open, then age."""
-        met = self._met(at, open_, high, low)
         reports: list[Fact] = []
-        for _kind, _distance, _number, price, resting in met:
-            if resting.order not in self._working:
+        working = self._working
+        if not working:
+            return reports
+        for _kind, _distance, number, price, resting in self._met(at, open_, high, low):
+            if number not in working:
                 continue  # a stop of its bracket has just filled
             if resting.type == "stop_limit" and not resting.triggered:
                 self._trigger(resting)  # rests as a limit from the next candle on
-                reports.append(TriggerReported(self._account, resting.order))
+                reports.append(TriggerReported(self._account, number))
                 continue
-            reports += self._execute(resting, price, resting.left, at)
+            self._execute(resting, price, resting.left, at, reports)
         return reports
 
     def _met(self, at: Time, open_: int, high: int, low: int) -> list[tuple[int, int, int, int, Resting]]:
@@ -212,41 +226,63 @@ class SimulatedVenue:
                 continue
             if resting.rank == LIMIT and fill_price == price:
                 printed -= quantity
-            reports += self._execute(resting, fill_price, quantity, at)
+            self._execute(resting, fill_price, quantity, at, reports)
         return reports
 
     def _trigger(self, resting: Resting) -> None:
         self._leave(resting)
         resting.triggered = True
-        resting.stand()
-        insort(self._falling if resting.falls else self._rising, (resting.level, resting.order))
+        self._stand(resting)
 
-    def _execute(self, resting: Resting, price: int, quantity: int, at: Time) -> list[Fact]:
-        reports: list[Fact] = []
+    def _execute(self, resting: Resting, price: int, quantity: int, at: Time, reports: list[Fact]) -> None:
+        """Fill an order and settle it, or end it where it may not be filled; what is to be said of it joins the reports."""
         if resting.reduce_only:
-            left = min(self.position if resting.side == "sell" else -self.position, resting.left - resting.taken)
-            if left <= 0:
-                return [self._end(resting, "nothing left to reduce")]
-            quantity = min(quantity, left)
-        liquidity: Liquidity = "maker" if resting.rank == LIMIT else "taker"
-        if liquidity == "taker":
+            quantity = min(quantity, self._reducible(resting))
+            if quantity <= 0:
+                reports.append(self._end(resting, "nothing left to reduce"))
+                return
+        maker, buys = resting.rank == LIMIT, resting.side == "buy"
+        if not maker and self._slippage:
             price = self._slip(resting.side, price)
-        fill = self._fill(resting, price, quantity, liquidity, at)
-        if not self._affords(resting, fill):
-            return [self._reject(resting, price, quantity)]
-        self._settle(resting, fill)
-        resting.fills = (*resting.fills, fill)
+        instrument, wallet = self._instrument, self.wallet
+        notional = price * quantity * self._factor if self._factor else instrument.notional(price, quantity)
+        in_base = buys and instrument.fee_asset == "base"
+        numerator, denominator = self._maker if maker else self._taker
+        fee = divide_half_even((quantity if in_base else notional) * numerator, denominator)
+        paid = (notional if in_base else notional + fee) if buys else fee - notional
+        if buys and self._spot and not resting.whole and paid > wallet.cash - wallet.locked:
+            reports.append(self._reject(resting, price, quantity))
+            return
+        wallet.cash -= paid
+        self.position += (quantity - fee if in_base else quantity) if buys else -quantity
         resting.trades += 1
+        resting.left -= quantity
+        fill = FillReported(
+            self._account, resting.order, instrument.id, f"{resting.order}.{resting.trades}", Price(price), Quantity(quantity),
+            Fee(fee), instrument.base if in_base else instrument.quote, "maker" if maker else "taker", at,
+        )  # fmt: skip
+        resting.fills = (*resting.fills, fill)
         reports.append(fill)
         if not resting.left:
             self._forget(resting)
-        elif resting.reduce_only and (self.position == 0 or resting.left <= resting.taken):
+        elif resting.whole:
+            self._lock(resting)
+        if resting.reduce_only or resting.bracket:
+            self._reduced(resting, quantity, reports)
+
+    def _reducible(self, resting: Resting) -> int:
+        """How much an order that only reduces may fill."""
+        held = self.position if resting.side == "sell" else -self.position
+        return min(held, resting.left - resting.taken)
+
+    def _reduced(self, resting: Resting, quantity: int, reports: list[Fact]) -> None:
+        """It is over where nothing is left to reduce; and what stands beside it in its bracket has less to do, or nothing."""
+        if resting.reduce_only and resting.left and self._reducible(resting) <= 0:
             reports.append(self._end(resting, "nothing left to reduce"))
         if resting.bracket and resting.type in _STOPS:
             reports += self._end_bracket(resting)
         elif resting.bracket:
-            self._take_from_stops(resting.bracket, fill.quantity)
-        return reports
+            self._take_from_stops(resting.bracket, quantity)
 
     def _take_from_stops(self, bracket: str, quantity: int) -> None:
         """What a target has sold, the stop beside it must not sell again before its owner has heard of it."""
@@ -262,40 +298,6 @@ class SimulatedVenue:
             if other.bracket == filled.bracket and other.reduce_only and other is not filled
         ]
         return [self._end(other, "bracket") for other in others]
-
-    def _fill(self, resting: Resting, price: int, quantity: int, liquidity: Liquidity, at: Time) -> FillReported:
-        instrument = self._instrument
-        if instrument.fee_asset == "base" and resting.side == "buy":
-            fee, asset = self._rate_of(quantity, liquidity), instrument.base
-        else:
-            fee, asset = self._rate_of(instrument.notional(price, quantity), liquidity), instrument.quote
-        return FillReported(
-            self._account, resting.order, instrument.id, f"{resting.order}.{resting.trades + 1}", Price(price), Quantity(quantity), Fee(fee),
-            asset, liquidity, at,
-        )  # fmt: skip
-
-    def _affords(self, resting: Resting, fill: FillReported) -> bool:
-        """A spot buy needs the cash, less what other orders have locked."""
-        if self._kind != "spot" or resting.side == "sell" or resting.whole:
-            return True
-        fee = fill.fee if fill.fee_asset == self._instrument.quote else 0
-        return self._instrument.notional(fill.price, fill.quantity) + fee <= self.wallet.cash - self.wallet.locked
-
-    def _settle(self, resting: Resting, fill: FillReported) -> None:
-        instrument = self._instrument
-        cash = instrument.notional(fill.price, fill.quantity)
-        in_base = fill.fee_asset == instrument.base
-        if resting.side == "buy":
-            self.wallet.cash -= cash
-            self.position += fill.quantity - (fill.fee if in_base else 0)
-        else:
-            self.wallet.cash += cash
-            self.position -= fill.quantity
-        if not in_base:
-            self.wallet.cash -= fill.fee
-        resting.left -= fill.quantity
-        if resting.left:
-            self._lock(resting)
 
     def _reject(self, resting: Resting, price: int, quantity: int) -> RejectReported:
         instrument = self._instrument
@@ -316,25 +318,19 @@ class SimulatedVenue:
         """The order works no more; what became of it is kept a while for queries."""
         if self._working.pop(resting.order, None) is not None:
             self._leave(resting)
-        self.wallet.locked -= resting.locked
-        resting.locked = 0
-        self._ended[resting.order] = (*resting.fills, *last)
+        if resting.locked:
+            self.wallet.locked -= resting.locked
+            resting.locked = 0
+        self._ended[resting.order] = (*resting.fills, *last) if last else resting.fills
         if len(self._ended) > ENDED_KEPT:
             self._ended.popitem(last=False)  # a plain dict would look for its oldest past all that were deleted
 
     def _slip(self, side: Side, price: int) -> int:
         """Slippage worsens the price and keeps it on the tick: buys ceil, sells floor."""
-        slippage = self._terms.slippage
-        if not slippage:
-            return price
-        numerator, denominator = ratio(slippage)
+        numerator, denominator = ratio(self._slippage)
         if side == "buy":
             return ceil_ratio(price, (denominator + numerator, denominator), self._instrument.tick)
         return max(1, floor_ratio(price, (denominator - numerator, denominator), self._instrument.tick))
-
-    def _rate_of(self, amount: int, liquidity: Liquidity) -> int:
-        numerator, denominator = self._maker if liquidity == "maker" else self._taker
-        return divide_half_even(amount * numerator, denominator)
 
 
 def carry_out(venue: SimulatedVenue, effect: object) -> Sequence[Fact]:

@@ -7,17 +7,18 @@ at its time. Where intervals differ, an order that comes inside a candle is not 
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
-from domain.message import Fact
 from domain.ports import FOREVER, ClockStarted, DeadlineReached, Effect, Input, Interest, Mark, Moment, TapeEnded, Wake
 from domain.signal.commands import DeliverAlert
 from domain.values import InstrumentId, Time
 from infrastructure.venues.lane import Bounds, Lane, Pace
 
 VENUE = "venue"
+_heard = partial(Input, VENUE)
 
 
 class TimedAlert(Struct, frozen=True):
@@ -43,7 +44,9 @@ class SimulatedMarket:
         self._alerts = sorted(alerts, key=lambda alert: alert.at)
         self._pace = pace
         self._alert = 0
-        self._searched: tuple[int, list[int]] = (-1, [])
+        self._alert_at = self._alerts[0].at if self._alerts else FOREVER
+        self._planned = Time(-1)
+        self._stops: list[tuple[Lane, int]] = []
         self._started = False
         self._ended = False
         self._now = self._start()
@@ -56,7 +59,7 @@ class SimulatedMarket:
 
     def _start(self) -> Time:
         starts = [Time(lane.times[0]) for lane in self._lanes if len(lane.times)]
-        starts += [self._alerts[0].at] if self._alerts else []
+        starts += [alert.at for alert in self._alerts[:1]]
         return min(starts, default=Time(0))
 
     def next(self, interest: Interest) -> list[Moment] | None:
@@ -64,76 +67,71 @@ class SimulatedMarket:
         if not self._started:
             self._started = True
             return [Moment(self._now, [ClockStarted(), *self._opening])]
-        moment = self._next_candles(interest)
-        if moment is None:
-            moment = self._next_planned(interest)
+        moment = self._next_candles(interest) or self._next_planned(interest)
         return None if moment is None else [moment]
 
     def send(self, effects: list[Effect]) -> list[Moment]:
         """Carry out the effects; what the venue answers is known at once."""
-        answers: list[Fact] = []
+        if not effects:
+            return []
+        answers: list[Any] = []
         for effect in effects:
-            answers += self._lane_of[effect.instrument].carry_out(effect, self._acting)
-        return [Moment(self._now, _reported(answers))] if answers else []
-
-    def _stops(self, interest: Interest) -> list[int]:
-        """For each lane how many candles come before the next alert or the deadline, whichever is first."""
-        limit = interest.deadline
-        if self._alert < len(self._alerts):
-            limit = min(limit, self._alerts[self._alert].at)
-        if self._searched[0] != limit:
-            opens = [lane.opening_from(limit) for lane in self._lanes]
-            until = min([lane.open_time(index) for lane, index in zip(self._lanes, opens, strict=True)])
-            self._searched = (
-                limit,
-                [
-                    index if lane.open_time(index) == until else lane.ended_by(until)
-                    for lane, index in zip(self._lanes, opens, strict=True)
-                ],
-            )
-        return self._searched[1]
+            answers += map(_heard, self._lane_of[effect.instrument].carry_out(effect, self._acting))
+        return [Moment(self._now, answers)] if answers else []
 
     def _next_candles(self, interest: Interest) -> Moment | None:
         """The next instant, before what is planned, at which candles end that matter."""
-        stops, watched = self._stops(interest), interest.watched
-        while (end := self._soonest(stops, watched)) is not FOREVER:
+        watched, planned = interest.watched, min(interest.deadline, self._alert_at)
+        if planned != self._planned:
+            self._planned, self._stops = planned, self._stops_at(planned)
+        while True:
+            end = FOREVER
+            for lane, stop in self._stops:  # no lane looks further than it must
+                lane.look_ahead(stop, end, watched.get(lane.instrument), self._pace)
+                end = min(end, lane.due)
+            if end is FOREVER:
+                break
             moment = self._candles(end, watched)
             if moment is not None:
                 return moment
-        for lane, stop in zip(self._lanes, stops, strict=True):
+        for lane, stop in self._stops:
             lane.passed = max(lane.passed, stop)
         return None
 
-    def _soonest(self, stops: list[int], watched: dict[InstrumentId, Bounds]) -> Time:
-        """When the next candle that matters ends, FOREVER where none does; no lane looks further than it must."""
-        soonest = FOREVER
-        for lane, stop in zip(self._lanes, stops, strict=True):
-            lane.look_ahead(stop, soonest, watched.get(lane.instrument), self._pace)
-            soonest = min(soonest, lane.due)
-        return soonest
+    def _stops_at(self, planned: Time) -> list[tuple[Lane, int]]:
+        """Each lane, and how many of its candles come before what is planned next: an alert or the deadline."""
+        opens = [lane.opening_from(planned) for lane in self._lanes]
+        until = min([lane.open_time(index) for lane, index in zip(self._lanes, opens, strict=True)])
+        return [
+            (lane, index if lane.open_time(index) == until else lane.ended_by(until))
+            for lane, index in zip(self._lanes, opens, strict=True)
+        ]
 
     def _candles(self, end: Time, watched: dict[InstrumentId, Bounds]) -> Moment | None:
         """All fills of the candles that end now, and the closes; None where nothing came of them."""
-        reports: list[Fact] = []
-        whole: list[Lane] = []
+        facts: list[Any] = []
         wakes: list[Wake] = []
         told, at = self._pace == "every", self._now
         for lane in self._lanes:
             if lane.due == end:
-                reports += lane.play()
+                facts += map(_heard, lane.play())
+                at = max(at, lane.opened)
                 bounds = watched.get(lane.instrument)
-                wakes += lane.wakes(bounds, self._pace)
-                if bounds is not None:
-                    whole.append(lane)
-                    told = told or lane.reaches(bounds)
+                reached = bounds is not None and lane.reaches(bounds)
+                told = told or reached
+                wakes += lane.wakes(self._pace, reached=reached)
             else:
                 lane.passed = lane.ended_by(end)
-            if lane.passed:
-                at = max(at, Time(lane.times[lane.passed - 1]))
-        if not (reports or told or wakes):
+                if lane.passed:
+                    at = max(at, Time(lane.times[lane.passed - 1]))
+        if not (facts or told or wakes):
             return None
         self._now, self._acting = at, end
-        return Moment(at, [*_reported(reports), *self._marks(whole), *wakes])
+        for lane in self._lanes:
+            if lane.told < lane.passed:
+                facts.append(lane.mark(whole=lane.due == end and lane.instrument in watched))
+        facts += wakes
+        return Moment(at, facts)
 
     def _next_planned(self, interest: Interest) -> Moment | None:
         """The deadline, the next alert, or the end of the tapes."""
@@ -144,6 +142,7 @@ class SimulatedMarket:
             self._pass_to(interest.deadline)
             return Moment(self._now, [*self._marks(), DeadlineReached()])
         self._alert += 1
+        self._alert_at = self._alerts[self._alert].at if self._alert < len(self._alerts) else FOREVER
         self._pass_to(alert.at)
         return Moment(self._now, [*self._marks(), Input(alert.source, DeliverAlert(alert.source, alert.body))])
 
@@ -160,11 +159,6 @@ class SimulatedMarket:
         self._now = max(self._now, at)
         self._acting = max(self._acting, at)
 
-    def _marks(self, whole: Sequence[Lane] = ()) -> list[Mark]:
+    def _marks(self) -> list[Mark]:
         """The last closes, where candles have passed since they were last told."""
-        marks = (lane.mark(whole=lane in whole) for lane in self._lanes)
-        return [mark for mark in marks if mark is not None]
-
-
-def _reported(reports: Sequence[Fact]) -> list[Any]:
-    return [Input(VENUE, report) for report in reports]
+        return [lane.mark(whole=False) for lane in self._lanes if lane.told < lane.passed]

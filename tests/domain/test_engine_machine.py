@@ -369,11 +369,7 @@ def without(asked: Rule) -> tuple[Rule, ...]:
 
 PLANTED: dict[str, tuple[Any, str, Any]] = {
     "a slot too many": (PoolState, "free", property(lambda pool: len(pool.slots) <= pool.settings.max_open_groups)),
-    "what a cancelled order held back is kept": (
-        folds,
-        "_given_back",
-        lambda _state, _order, _remaining, _before: (0, 0),
-    ),
+    "what an ended order held back is kept": (folds, "_give_back", lambda *_: None),
     "entries beside an unknown order": (pre_trade, "RULES", without(pre_trade.nothing_unknown)),
 }
 

@@ -24,7 +24,7 @@ from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
 from projections.portfolio import PORTFOLIO, BalanceRow
 from projections.positions import PoolRow
 from projections.rows import MemoryRows, fold_records
-from replay.backtest import ACCOUNT, STRATEGY, Setup, game_of
+from replay.game import ACCOUNT, STRATEGY, Setup, game_of
 from tests import spec
 from tests.simulator import MINUTE, START, CheckedVenue, ListLedger, Misbehaving, replayed, tape_of
 

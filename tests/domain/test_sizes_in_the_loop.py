@@ -18,7 +18,7 @@ from domain.values import Cash, Quantity, Time, time_text
 from infrastructure.event_store.readable import Reader
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import TimedAlert
-from replay.backtest import Setup, backtest
+from replay.game import Setup, backtest
 from tests import spec
 from tests.domain.test_pool_in_the_loop import LISTED, Floor, only
 from tests.simulator import MINUTE, START, ListLedger, tape_of

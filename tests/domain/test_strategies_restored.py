@@ -16,7 +16,7 @@ from domain.strategy.events import StrategyActed
 from infrastructure.event_store.codec import decode as decode_record
 from infrastructure.event_store.codec import encode as encode_record
 from infrastructure.event_store.snapshot_codec import decode, encode
-from replay.backtest import Game, market_of
+from replay.game import Game, market_of
 from tests.domain.risk.limited import limits
 from tests.strategy_game import CROSS, GRID, RICH_GRID, candles, counted, game_of, played, setup_of
 

@@ -27,7 +27,7 @@ from infrastructure.event_store.database import Database
 from infrastructure.inbox import Content, Entry, Inbox, MarketCandle, instant
 from infrastructure.venues.paper import PaperMarket
 from infrastructure.venues.simulated_market import TimedAlert
-from replay.backtest import ACCOUNT, Game, Portfolio, play, portfolio_game
+from replay.game import ACCOUNT, Game, Portfolio, play, portfolio_game
 from tests.domain.test_laws import MODES, STOPS, random_walk
 from tests.infrastructure.test_worker import log_of, put, running, wait
 from tests.infrastructure.venues.test_several_instruments import FLAT, NAMES, alert, portfolio, tape

@@ -3,8 +3,7 @@
 import os
 import random
 import signal
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from pathlib import Path
@@ -13,14 +12,10 @@ from typing import Any
 import pytest
 
 from domain.account.events import AccountValued, OrderFilled
-from domain.indicators import Sum
 from domain.market import make_instrument
 from domain.message import Event, Record
-from domain.strategy.commands import StartStrategy
 from domain.strategy.events import StrategyActed, StrategyFailed
-from domain.strategy.registry import parameters_text, read_parameters, strategy_named
-from domain.values import Time
-from infrastructure import worker as worker_module
+from domain.strategy.registry import read_parameters, strategy_named
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.runs import find_run
 from infrastructure.event_store.snapshots import newest_snapshot
@@ -29,14 +24,13 @@ from infrastructure.read_models import update_all
 from infrastructure.row_rebuild import differences
 from infrastructure.shard_snapshots import ShardSnapshots
 from infrastructure.venues.simulated import Terms
-from infrastructure.worker import Worker
-from replay.backtest import Game, MarketSetup, Portfolio, StrategySetup, play, portfolio_game
+from replay.game import Game, MarketSetup, Portfolio, StrategySetup, play, portfolio_game
 from replay.verify import verify
 from tests.domain.test_laws import random_walk
 from tests.infrastructure.test_instants import units
 from tests.infrastructure.test_take_over import another_process, until
 from tests.infrastructure.test_worker import log_of, running, wait
-from tests.simulator import MINUTE, START, ListLedger, tape_of
+from tests.simulator import MINUTE, ListLedger, tape_of
 
 TERMS = Terms(Decimal("0.0002"), Decimal("0.0005"), Decimal("0.0001"))
 CHOSEN = (

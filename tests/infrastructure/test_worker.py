@@ -29,7 +29,7 @@ from infrastructure.inbox import Content, Entry, Inbox, MarketCandle, MarketTrad
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import TimedAlert
 from infrastructure.worker import Worker
-from replay.backtest import Setup, backtest
+from replay.game import Setup, backtest
 from tests.domain.test_laws import LEGS, MODES, STOPS, make_alert, random_walk
 from tests.simulator import MINUTE, START, ListLedger, tape_of
 from tests.spec import BTC, USDT, instrument

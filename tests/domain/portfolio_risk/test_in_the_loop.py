@@ -28,7 +28,7 @@ from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
 from projections.portfolio import PORTFOLIO, BalanceRow
 from projections.positions import PoolRow
 from projections.rows import MemoryRows, fold_records
-from replay.backtest import ACCOUNT, BotSetup, MarketSetup, Portfolio, portfolio_game
+from replay.game import ACCOUNT, BotSetup, MarketSetup, Portfolio, portfolio_game
 from tests import spec
 from tests.domain.test_laws import FAULTS
 from tests.simulator import MINUTE, START, CheckedVenue, ListLedger, Misbehaving, replayed, tape_of

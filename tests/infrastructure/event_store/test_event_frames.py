@@ -19,8 +19,8 @@ from domain.values import LARGEST, SCALE_MAX, TIME_END, InstrumentId, Price, Qua
 from infrastructure.event_store import event_frames as module
 from infrastructure.event_store.event_frames import SCHEMA, decimal_texts, event_frames, time_texts
 from infrastructure.event_store.readable import Reader
-from replay.backtest import backtest
 from replay.demo import demo_alerts, demo_setup, demo_tape
+from replay.game import backtest
 from tests.golden.examples import examples_of
 from tests.spec import instrument
 

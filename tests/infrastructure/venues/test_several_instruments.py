@@ -23,7 +23,7 @@ from infrastructure.market_data.tape import Tape
 from infrastructure.venues.lane import PACES, Bounds, Lane, Pace
 from infrastructure.venues.simulated import SimulatedVenue, Terms, Wallet
 from infrastructure.venues.simulated_market import VENUE, SimulatedMarket, TimedAlert
-from replay.backtest import ACCOUNT, BotSetup, Game, MarketSetup, Portfolio, market_of, play, portfolio_game
+from replay.game import ACCOUNT, BotSetup, Game, MarketSetup, Portfolio, market_of, play, portfolio_game
 from tests.domain.test_laws import LEGS, random_walk
 from tests.simulator import MINUTE, START, ListLedger, tape_of
 from tests.spec import settings as group_settings

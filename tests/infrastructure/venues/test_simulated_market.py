@@ -8,14 +8,26 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from domain.account.events import AccountValued, OrderFilled
-from domain.ports import ClockStarted, DeadlineReached, Input, Interest, Mark, Moment, TapeEnded
+from domain.ports import (
+    FOREVER,
+    CancelOrder,
+    ClockStarted,
+    DeadlineReached,
+    Input,
+    Interest,
+    Mark,
+    Moment,
+    TapeEnded,
+    Wake,
+)
 from domain.signal.commands import DeliverAlert
 from domain.signal.events import SignalAccepted
 from domain.values import Time, time_text
 from infrastructure.venues.lane import PACES, Lane, Pace
+from infrastructure.venues.prepared import Prepared
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
-from replay.backtest import Setup, backtest
+from replay.game import Setup, backtest
 from tests.domain.test_laws import ENDS, LEGS, make_alert, random_walk
 from tests.simulator import MINUTE, START, ListLedger, tape_of, venue_of
 from tests.spec import BTC, instrument
@@ -122,6 +134,18 @@ def test_moments_come_in_the_order_of_candle_v1() -> None:
             if any(isinstance(fact, DeadlineReached) for fact in moment.facts):
                 interest.deadline = Time(START + 100 * MINUTE)
     assert seen == ["clock", "alert", "mark", "deadline", "alert", "mark", "alert", "end"]
+
+
+def test_a_strategy_is_asked_at_the_end_of_a_candle_for_which_a_cancel_waits() -> None:
+    prepared = Prepared("cross", (), memoryview(bytes([0, 1, 1, 0])), 0, watches=False)
+    lane = Lane(BTC, tape_of([FLAT] * 4), venue_of(instrument(), FREE, 0), [prepared])
+    asked = []
+    for _ in range(2):
+        lane.look_ahead(4, FOREVER, None)
+        lane.play()
+        asked.append((lane.met, lane.wakes("skip", reached=False)))
+        lane.carry_out(CancelOrder("main", 9, BTC), Time(lane.end_of(lane.met) + 1))
+    assert asked == [(1, [Wake("cross", ())]), (2, [Wake("cross", ())])]
 
 
 def _names(moment: Moment) -> list[str]:
