@@ -1,20 +1,24 @@
-"""The demo desk: a paper account, a bot and its webhook, made through the inbox as a trader would; and a ready `curl`."""
+"""The demo desk: a bot with its webhook and two strategies on paper, made through the inbox as a trader would; and a `curl`."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from typing import Any
 
 from domain.account.commands import DepositCash, ListInstrument, OpenAccount
 from domain.bot.commands import CreateBot, StartBot
 from domain.bot.settings import GroupSettings, LegSettings
 from domain.errors import MissingError, StoreError
-from domain.market import make_instrument
+from domain.market import Instrument, make_instrument
 from domain.message import Command
 from domain.signal.commands import OpenSource
+from domain.strategy.commands import StartStrategy
+from domain.strategy.registry import parameters_text, read_parameters, strategy_named
 from domain.values import Asset, Cash
 from infrastructure.event_store.database import Database
 from infrastructure.inbox import Entry, Inbox
 from infrastructure.master_key import MasterKey
+from infrastructure.plugins import code_of
 from infrastructure.webhook_keys import Webhooks
 
 ACTOR = "operator"
@@ -23,6 +27,12 @@ BOT = "dca"
 WEBHOOK = "demo-dca"
 SYMBOL = "BTC/USDT"
 WALK = f"walk:{SYMBOL}=90000"
+PLAYGROUND = "strategies"
+"""Their account: what they trade is not in the way of who looks at the bot's."""
+STRATEGIES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "grid": ("grid", {"quantity": "0.01", "spacing_pct": "0.06", "levels_each_side": 4, "recentre_after": 10}),
+    "cross": ("sma_cross", {"notional": "5000", "fast": 5, "slow": 15}),
+}
 _GRACE_SECONDS = 86_400
 _WAIT_SECONDS = 30.0
 
@@ -45,6 +55,7 @@ def open_desk(database: Database, key: MasterKey, run: int) -> str:
         CreateBot(BOT, ACCOUNT, "spot", "dca_signals", instrument, settings),
         StartBot(BOT),
         OpenSource(WEBHOOK, BOT, instrument.id),
+        *_playground(instrument),
     ]
     entries = [Entry(ACTOR, command, f"{ACCOUNT} {number}") for number, command in enumerate(commands)]
     inbox = Inbox(database)
@@ -56,6 +67,17 @@ def open_desk(database: Database, key: MasterKey, run: int) -> str:
     except MissingError:
         new = webhooks.create(run, BOT, WEBHOOK)
     return f"/webhooks/tradingview/{new.token.get_secret_value()}"
+
+
+def _playground(instrument: Instrument) -> Iterator[Command]:
+    """A margin account, where a grid may sell what it has not bought, and the strategies on it."""
+    yield OpenAccount(PLAYGROUND, "margin")
+    yield ListInstrument(PLAYGROUND, instrument, Decimal("0.0002"), Decimal("0.0004"))
+    yield DepositCash(PLAYGROUND, Asset("USDT"), Cash(100_000 * 10**8))
+    for bot, (name, given) in STRATEGIES.items():
+        strategy = strategy_named(name)
+        text = parameters_text(read_parameters(strategy, given, instrument))
+        yield StartStrategy(bot, PLAYGROUND, name, code_of(strategy), instrument, text)
 
 
 def ready_curl(url: str) -> str:

@@ -125,6 +125,8 @@ def _greet(database: Database, settings: Settings, run: int, url: str, *, demo: 
         console.print("and look at what it did:")
         elsewhere = "" if url == server_url() else f"export TRUETAPE_URL={url}; "
         console.print(f"  {elsewhere}truetape login; truetape account show {ACCOUNT}", soft_wrap=True, markup=False)
+        console.print("two strategies trade on an account of their own:")
+        console.print("  truetape strategy running", soft_wrap=True, markup=False)
 
 
 def _player(text: str, speed: int, database: Database, settings: Settings) -> MarketPlayer:

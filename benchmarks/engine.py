@@ -34,7 +34,7 @@ from infrastructure.venues.lane import Pace
 from projections import PROJECTIONS
 from projections.rows import MemoryRows, Projection, fold_records
 from replay import result
-from replay.backtest import Game, play
+from replay.game import Game, play
 from replay.spool import BLOCK, Spool
 
 MEMORY = Path(__file__).with_name("memory.py")

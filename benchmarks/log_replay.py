@@ -38,8 +38,8 @@ from infrastructure.event_store.snapshots import newest_snapshot, write_snapshot
 from infrastructure.market_data.tape import COLUMNS, Tape, make_tape
 from infrastructure.restoring import collection_paused, restore
 from infrastructure.shard_snapshots import EVERY_RECORDS
-from replay.backtest import market_of
 from replay.demo import demo_tape
+from replay.game import market_of
 
 DAYS = 60
 """Of the walk that the market repeats."""

@@ -15,7 +15,7 @@ import psutil  # type: ignore[import-untyped]  # it ships no types
 from benchmarks import workloads
 from domain.account.events import OrderFilled, OrderIntended
 from infrastructure.market_data.tape import Tape
-from replay.backtest import ACCOUNT, SOURCE, play
+from replay.game import ACCOUNT, SOURCE, play
 from replay.spool import Spool
 
 

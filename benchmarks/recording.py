@@ -18,7 +18,7 @@ from domain.message import Event, Record
 from domain.ports import Effect, Input, Interest, Moment
 from domain.values import Time
 from infrastructure.event_store.codec import encode_block
-from replay.backtest import Game, market_of
+from replay.game import Game, market_of
 from replay.spool import BLOCK, Spool
 
 Records = list[Record[Event]]

@@ -43,7 +43,7 @@ from infrastructure.row_tables import columns_of
 from infrastructure.row_versions import STANDING, history_table
 from infrastructure.row_views import Views, log_end
 from projections import PROJECTIONS
-from replay.backtest import play
+from replay.game import play
 
 COLUMNS = {
     "position": "int8", "run": "int8", "stream": "int4", "version": "int4", "events": "int4", "at": "int8",

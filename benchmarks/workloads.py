@@ -9,8 +9,8 @@ from domain.bot.settings import Entry, GroupSettings, LegSettings
 from domain.values import Time, time_text
 from infrastructure.market_data.tape import Tape
 from infrastructure.venues.simulated_market import TimedAlert
-from replay.backtest import SOURCE, Game, game_of
 from replay.demo import demo_setup, demo_tape
+from replay.game import SOURCE, Game, game_of
 
 SEED = 20_260_101
 DAY = 1440

@@ -28,7 +28,7 @@ from infrastructure.market_data.shelf import import_cached
 from infrastructure.market_data.tape import Tape
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import TimedAlert
-from replay.backtest import ACCOUNT, BotSetup, Game, MarketSetup, Portfolio, portfolio_game
+from replay.game import ACCOUNT, BotSetup, Game, MarketSetup, Portfolio, portfolio_game
 
 Mode = Literal["per_leg", "aggregate", "hybrid"]
 MODES: tuple[Mode, ...] = ("per_leg", "aggregate", "hybrid")

@@ -25,7 +25,7 @@ from domain.signal import events as signal
 from domain.values import Asset
 from projections.portfolio import PORTFOLIO, BalanceRow
 from projections.rows import MemoryRows, fold_records
-from replay.backtest import ACCOUNT, Game, play
+from replay.game import ACCOUNT, Game, play
 
 USDT = Asset("USDT")
 Alert = tuple[str, int]

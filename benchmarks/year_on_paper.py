@@ -42,7 +42,7 @@ from infrastructure.event_store.runs import find_run, records_of
 from infrastructure.inbox import Entry, Inbox, MarketCandle, instant
 from infrastructure.venues.simulated_market import TimedAlert
 from infrastructure.worker import Worker
-from replay.backtest import Game
+from replay.game import Game
 from replay.verify import verify
 
 BATCH = 3_000

@@ -76,6 +76,8 @@ class Trades(Struct, frozen=True):
 
 _Trips = dict[tuple[str, int, int], RoundTrip]
 """By account, opening and closing order: an order belongs to one owner and one instrument."""
+_Held = dict[tuple[str, InstrumentId], Book]
+"""What came in from outside, by account and instrument."""
 
 
 def round_trips(fills: Iterable[OrderFilled], deposits: Iterable[PositionDeposited] = (), start: int = 0) -> Trades:
@@ -83,7 +85,8 @@ def round_trips(fills: Iterable[OrderFilled], deposits: Iterable[PositionDeposit
 
     A closing fill takes the oldest lots first; what it closes beyond them opens the other side. Cash and fees of a part
     are cut towards zero, and the last part takes what is left, so that sums over trips and lots are those of the fills.
-    Dust that was written off stays a lot of its group. `deposits` were held before, from `start` on.
+    Dust that was written off stays a lot of its group. `deposits` were held before, from `start` on, and belong to nobody:
+    whoever sells more than it bought sells of them first, and is short only beyond them.
     """
     books: dict[tuple[str, str, int, str], Book] = {}
     trips: _Trips = {}
@@ -91,10 +94,11 @@ def round_trips(fills: Iterable[OrderFilled], deposits: Iterable[PositionDeposit
     count = turnover = total_fees = 0
     for deposit in deposits:
         _deposit(books, deposit, start)
+    held = {(book.account, book.instrument): book for book in books.values()}
     for fill in fills:
         key = (fill.account, fill.bot, fill.group, fill.instrument)
         book = books.get(key) or _book(books, *key)
-        quantity = fill.received
+        quantity: int = fill.received
         if quantity == fill.quantity and fill.fee_asset == book.quote:
             # What `flow_of` would say, without its cost: nearly every fill is such a one.
             cash: int = fill.cash
@@ -108,6 +112,11 @@ def round_trips(fills: Iterable[OrderFilled], deposits: Iterable[PositionDeposit
         turnover += fill.cash
         total_fees += fees
         lots, long = book.lots, fill.side == "buy"
+        if held and not long:
+            sold = _beyond(book, held, trips, Lot(quantity, cash, fees, fill.order, fill.venue_at))
+            if sold is None:
+                continue
+            quantity, cash, fees = sold.quantity, sold.cash, sold.fees
         if not lots:
             book.long = long
         if book.long == long or not quantity:
@@ -127,6 +136,21 @@ def _deposit(books: dict[tuple[str, str, int, str], Book], deposit: PositionDepo
     key = (deposit.account, *UNATTRIBUTED, deposit.instrument)
     book = books.get(key) or _book(books, *key)
     book.lots.append(Lot(deposit.quantity, deposit.cost, 0, DEPOSIT, start))
+
+
+def _beyond(book: Book, held: _Held, trips: _Trips, sold: Lot) -> Lot | None:
+    """Sell of what nobody owns that which its seller has not bought; what is to be sold of the seller's own, or short."""
+    common = held.get((book.account, book.instrument))
+    if common is None or common is book or not common.lots:
+        return sold
+    own = sum(lot.quantity for lot in book.lots) if book.long else 0
+    wanted = min(sold.quantity - own, sum(lot.quantity for lot in common.lots))
+    if wanted <= 0:
+        return sold
+    part, rest = (sold, None) if wanted == sold.quantity else _cut(sold, wanted)
+    seller = Book(book.account, book.bot, book.group, book.instrument, book.quote, long=True, lots=common.lots)
+    _close(seller, trips, part)
+    return rest
 
 
 def _close(book: Book, trips: _Trips, fill: Lot) -> None:

@@ -14,7 +14,7 @@ from infrastructure.market_data.random_walk import walk
 from infrastructure.market_data.tape import COLUMNS, Tape, make_tape
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import TimedAlert
-from replay.backtest import SOURCE, Setup
+from replay.game import SOURCE, Setup
 
 START = parse_time("2026-01-01T00:00:00Z")
 SYMBOL = "BTC/USDT"

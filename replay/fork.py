@@ -24,7 +24,7 @@ from domain.signal.commands import DeliverAlert
 from domain.strategy.commands import StartStrategy
 from domain.strategy.registry import parameters_text
 from domain.values import Time
-from replay.backtest import Game, StrategySetup
+from replay.game import Game, StrategySetup
 
 ACTOR = "what-if"
 VENUE = "venue"

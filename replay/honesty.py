@@ -20,7 +20,7 @@ from infrastructure.market_data.columns_file import integers, view
 from infrastructure.market_data.tape import Tape
 from infrastructure.venues.lane import Pace
 from infrastructure.venues.prepared import Prepared, prepare
-from replay.backtest import Game, Played, StrategySetup, play
+from replay.game import Game, Played, StrategySetup, play
 
 Test = Literal["again", "every", "stepped", "cut", "higher", "lower"]
 Advance = Callable[[int], None]

@@ -11,7 +11,7 @@ from infrastructure.event_store.database import Database
 from infrastructure.event_store.ledger import PostgresLedger, RunOpening
 from infrastructure.event_store.runs import Run
 from infrastructure.read_models import update_all
-from replay.backtest import STRATEGY, Game, Window
+from replay.game import STRATEGY, Game, Window
 
 
 class KeptRun:

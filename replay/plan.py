@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 from msgspec import Struct, structs
 
@@ -16,8 +17,11 @@ from domain.values import InstrumentId
 from infrastructure.market_data.shelf import NAME, NAME_ALLOWED, Stored, find_tape, import_cached
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import TimedAlert
-from replay.backtest import SOURCE, STRATEGY, UNROUTED, BotSetup, MarketSetup, Portfolio, check_portfolio
+from replay.game import SOURCE, STRATEGY, UNROUTED, BotSetup, MarketSetup, Portfolio, check_portfolio
 from replay.inputs import InstrumentConfig, InstrumentTable, Route, only
+
+KINDS: tuple[str, ...] = get_args(AccountKind)
+FEE_ASSETS: tuple[str, ...] = get_args(FeeAsset)
 
 
 class Account(Struct, frozen=True):
@@ -94,6 +98,27 @@ class Plan(Struct, frozen=True):
             return heard.get((symbol, plain_timeframe(alert.timeframe))) or heard.get((symbol, "")) or UNROUTED
 
         return route
+
+
+def check_rate(name: str, rate: Decimal, least: int = -1) -> None:
+    """Refuse what is no fraction; `name` is what the user calls it."""
+    if not -1 < rate < 1:
+        raise InputError(f"{name} is {rate}; allowed: a fraction such as 0.001, between -1 and 1")
+    if rate < least:
+        raise InputError(f"{name} must not be below {least}")
+
+
+def check_grid(name: str, grid: Decimal) -> Decimal:
+    """A tick or a step that somebody named; there is none of nothing."""
+    if grid <= 0:
+        raise InputError(f"{name} is {grid}; allowed: above 0")
+    return grid
+
+
+def check_one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Refuse what is not among these."""
+    if value not in allowed:
+        raise InputError(f"{name} is {value!r}; allowed: {', '.join(allowed)}")
 
 
 def make_plan(path: Path, configs: Sequence[InstrumentConfig]) -> Plan:

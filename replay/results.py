@@ -11,7 +11,7 @@ from domain.account.events import OrderFilled, PositionDeposited
 from domain.market import Instrument
 from domain.message import Event, Record
 from projections.performance import Trades, round_trips
-from replay.backtest import Game
+from replay.game import Game
 from replay.metrics.curve import Curve, closes_at, equity_curve
 from replay.metrics.metrics import PERIODS_PER_YEAR, Metrics, metrics_of
 from replay.result import write_equity, write_event_table, write_round_trips, writing_fills
@@ -68,7 +68,7 @@ def write_tables(
 
 
 def write_report(
-    out: Path,
+    path: Path,
     game: Game,
     results: Results,
     summary: Mapping[str, Any],
@@ -88,7 +88,7 @@ def write_report(
         fills=results.fills,
         warnings=warnings,
     )
-    write_page(out / REPORT_FILE, report_of(outcome))
+    write_page(path, report_of(outcome))
 
 
 class _Found:

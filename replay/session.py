@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from infrastructure.event_store.database import Database
 from infrastructure.venues.lane import Pace
 from infrastructure.venues.simulated import RULES
 from replay import result
-from replay.backtest import Game, Watch, play
+from replay.game import Game, Watch, play
 from replay.kept import KeptRun, Ledgers, name_of
 from replay.metrics.metrics import PERIODS_PER_YEAR
 from replay.metrics.metrics import figures as metric_figures
-from replay.results import EVENTS_FILE, FILES, FILLS_FILE, Results, write_report, write_tables
+from replay.results import EVENTS_FILE, FILES, FILLS_FILE, REPORT_FILE, Results, write_report, write_tables
 from replay.spool import Spool
 from replay.strategy_results import Counted, account_results
 from replay.table_writer import CANDLES_MIN, TableWriter
@@ -107,31 +107,44 @@ def carry_out(
             if asked.lines:
                 result.write_events(out / LINES_FILE, spool.records())
         with watch.phase("report"):
-            figures = _figures(game, counts, made, spool)
+            summary = summarize(game, counts, made, spool, None if kept is None else kept.ledger.run)
             if kept is not None:
                 kept.project()
-            summary = {
-                "run": None if kept is None else kept.ledger.run,
-                "strategy": name_of(game),
-                **_instruments(game),
-                "rules": RULES,
-                "counts": {"candles": game.candles, **figures.pop("counts")},
-                **figures,
-                "metrics": None if made is None else metric_figures(made.metrics),
-                "failed": {event.bot: event.error for event in counts.failed},
-                "log_sha256": spool.digest.hexdigest(),
-                **_tapes(game),
-                "versions": result.versions(),
-            }
             if made is not None:
-                broken = tuple(f"{each.bot} broke and decided nothing more: {each.error}" for each in counts.failed)
-                write_report(out, game, made, summary, _parameters(game), broken)
+                write_page_of(out / REPORT_FILE, game, made, summary)
         if table is not None:
             with watch.phase("write"):
                 table.finish()
         summary["seconds"] = {name: round(seconds, 4) for name, seconds in watch.seconds.items()}
         result.write_summary(out / SUMMARY_FILE, summary)
         return summary
+
+
+def summarize(
+    game: Game, counts: Counted, made: Results | None, spool: Spool, run: int | None = None
+) -> dict[str, Any]:
+    """The summary of a run whose log has been read, but for its seconds; `run` is its number where it is kept."""
+    figures = _figures(game, counts, made, spool)
+    return {
+        "run": run,
+        "strategy": name_of(game),
+        **_instruments(game),
+        "rules": RULES,
+        "counts": {"candles": game.candles, **figures.pop("counts")},
+        **figures,
+        "metrics": None if made is None else metric_figures(made.metrics),
+        "failed": {event.bot: event.error for event in counts.failed},
+        "log_sha256": spool.digest.hexdigest(),
+        **_tapes(game),
+        "versions": result.versions(),
+    }
+
+
+def write_page_of(path: Path, game: Game, made: Results, summary: Mapping[str, Any]) -> None:
+    """Write the page of a run, with its strategies' parameters, and what broke."""
+    failed = summary["failed"].items()
+    broken = tuple(f"{bot} broke and decided nothing more: {error}" for bot, error in failed)
+    write_report(path, game, made, summary, _parameters(game), broken)
 
 
 def _tables(

@@ -12,7 +12,7 @@ from domain.strategy.intents import Intent
 from domain.strategy.plugin import feature_names
 from domain.values import TIME_END, Time
 from infrastructure.market_data.tape import Tape
-from replay.backtest import Game
+from replay.game import Game
 from replay.honesty import Seen, cut, seen
 
 BEGINS = (100, 500, 1000)

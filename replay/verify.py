@@ -27,8 +27,8 @@ from infrastructure.event_store.runs import KeptRecord, Run, records_of
 from infrastructure.inbox import Inbox
 from infrastructure.market_data.tape import Tape
 from infrastructure.plugins import code_of
-from replay.backtest import Game, Played, StrategySetup, play
 from replay.facts import facts_of
+from replay.game import Game, Played, StrategySetup, play
 from replay.kept import tapes_of, window_of
 from replay.paper import play_inbox
 

@@ -29,8 +29,8 @@ from infrastructure.inbox import Inbox
 from projections.portfolio import PORTFOLIO, BalanceRow
 from projections.profit_and_loss import ProfitRow, by_account
 from projections.rows import MemoryRows, fold_records
-from replay.backtest import market_of
 from replay.fork import Change, Consequences, FactKey, ForkedFeed, ParameterChange, Told, with_parameters
+from replay.game import market_of
 from replay.paper import inbox_market
 from replay.verify import DivergenceClass, class_of, recorded_game, verify
 

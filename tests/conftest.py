@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from hypothesis import settings
 
+from domain.strategy import registry
 from infrastructure.embedded_postgres import OWNER, SUPERUSER, WRITER, EmbeddedPostgres
 from infrastructure.event_store import migrations
 from infrastructure.event_store.database import Database, connect
@@ -107,6 +108,18 @@ def owner_url(test_server: TestServer, database_name: str) -> str:
 def superuser_url(test_server: TestServer, database_name: str) -> str:
     """The test's own database, as the server's superuser."""
     return test_server.url(database_name, SUPERUSER)
+
+
+@pytest.fixture
+def shipped_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No strategies but those that ship, until the test registers some; what it registers is gone after it."""
+    for cached in (registry.parameters_of, registry.memory_of):
+        cached.cache_clear()
+    with monkeypatch.context() as patched:
+        patched.setattr(registry, "_registered", {})
+        yield
+    for cached in (registry.parameters_of, registry.memory_of):
+        cached.cache_clear()
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from domain.strategy.registry import read_parameters, strategy_named
 from domain.values import Time
 from infrastructure.market_data.tape import Tape
 from infrastructure.venues.simulated import Terms
-from replay.backtest import Game, MarketSetup, Portfolio, StrategySetup, play, portfolio_game
 from replay.demo import demo_tape
+from replay.game import Game, MarketSetup, Portfolio, StrategySetup, play, portfolio_game
 from tests.simulator import ListLedger
 
 BTC = make_instrument("BTC/USDT", Decimal("0.01"), Decimal("0.00001"), Decimal(5), price_scale=2)

@@ -42,7 +42,10 @@ SERVED = frozenset(
     "account as-of bot delivery fill group kill login logout offset order pnl pool queue resume risk run user "
     "webhook".split()
 )
-ALONE = {("events", "tail"), ("market", "prices"), ("strategy", "running")}
+ALONE = {
+    ("events", "tail"), ("market", "prices"),
+    *(("strategy", what) for what in ("running", "start", "configure", "pause", "resume", "close")),
+}  # fmt: skip
 REMOTE = {words for words in COMMANDS if words[0] in SERVED or words in ALONE}
 """What needs a server that runs."""
 GROUPS = sorted({words[0] for words in COMMANDS if len(words) > 1})
@@ -106,7 +109,7 @@ def test_alone_it_explains_itself() -> None:
         *(([group], ("Missing command.", "Allowed: ", f"truetape {group} --help")) for group in GROUPS),
         *(([group, "nonsense"], ("'nonsense'", "Allowed: ", f"truetape {group} --help")) for group in GROUPS),
         (["backtest"], ("strategy", "truetape backtest --help")),
-        (["backtest", "dca_signals"], ("--signals", "truetape backtest --help")),
+        (["backtest", "dca_signals"], ("--balance", "truetape backtest --help")),
         (["backtest", "dca_signals", "more"], ("truetape backtest --help",)),
         (["market", "import"], ("path", "truetape market import --help")),
         (["verify", "one"], ("run", "integer", "truetape verify --help")),
@@ -167,6 +170,8 @@ def lines(stage: Stage) -> dict[tuple[str, ...], list[str]]:
         ("backtest",): stage.arguments()[1:],
         ("sweep",): swept(long_walk(stage.folder), stage.folder / "sweep"),
         ("walk-forward",): swept(long_walk(stage.folder), stage.folder / "walk", *DAILY),
+        ("lookahead",): ["sma_cross", "--cuts", "2", *market_of(long_walk(stage.folder))],
+        ("recursive",): ["sma_cross", *market_of(long_walk(stage.folder))],
         ("monte-carlo",): [str(written(stage.folder / "round trips"))],
         ("verify",): [],
         ("what-if",): ["1", "--pool", "max_open_groups=9"],
@@ -191,6 +196,11 @@ def lines(stage: Stage) -> dict[tuple[str, ...], list[str]]:
         ("doctor",): [],
         ("demo",): ["--days", "1", "--alerts", "3"],
     }
+
+
+def market_of(candles: Path) -> list[str]:
+    """The options of a strategy on a file."""
+    return ["--set=notional=100", f"--candles={candles}", "--instrument=BTC/USDT", "--balance=USDT=10000"]
 
 
 def test_json_everywhere_parses(stage: Stage, owner_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,6 +301,13 @@ def desk_lines(server: Living) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     yield ("queue", "remove"), ["main", "eth", f"{hook['webhook']}/1"]
     yield ("delivery", "list"), []
     yield ("delivery", "show"), [hook["webhook"], "1"]
+    yield (
+        ("strategy", "start"),
+        ["cross", "sma_cross", "--account", "main", "--instrument", "BTC/USDT", "--set", "notional=99"],
+    )
+    yield ("strategy", "configure"), ["cross", "--set", "notional=98"]
+    for what in ("pause", "resume", "close"):
+        yield ("strategy", what), ["cross"]
     for words in ("group list", "fill list", "pnl", "strategy running"):
         yield tuple(words.split()), []
     yield ("group", "show"), ["dca", "1"]

@@ -24,8 +24,8 @@ def demo(
     """Seeded alerts on a seeded market: run, kept in Postgres, run again from the log, and compared."""
     from infrastructure.database import open_database
     from infrastructure.settings import load_settings
-    from replay.backtest import game_of
     from replay.demo import demo_alerts, demo_setup, demo_tape
+    from replay.game import game_of
     from replay.session import Stopwatch, carry_out
 
     settings = load_settings()

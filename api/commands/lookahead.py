@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.commands import backtest_options as options
+from api.commands import market_options as options
+from api.commands.market_options import Market, Terms
 from api.commands.options import JSON
 from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json, printable, progress
 
@@ -51,14 +52,11 @@ def lookahead(
     Every feature and every decision before the cut must be the same; so must a second run, one that asks at every candle,
     and features stepped candle by candle. Exit code 1 where a difference is found, or the strategy broke.
     """
-    from api.commands.backtest import Source, Terms, game_of_strategy
     from replay.honesty import runs_of_shift_test, shift_test
 
-    terms = Terms(
-        instrument, candles, tick, step, min_notional, maker_fee, taker_fee, slippage, account, fee_asset, balance
-    )  # fmt: skip
-    source = Source(candles, tape, market, timeframe, start, end)
-    game = game_of_strategy(strategy, terms, source, config, values or [])
+    place = Market(instrument, candles, tape, market, timeframe, start, end, tick, step)
+    terms = Terms(balance, min_notional, maker_fee, taker_fee, slippage, account, fee_asset)
+    game = options.game_of(strategy, place, terms, config, values or [])
     with progress("runs", runs_of_shift_test(cuts), quiet=as_json) as advance:
         found = shift_test(game, cuts, seed, advance)
     if as_json:

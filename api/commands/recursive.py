@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from api.commands import backtest_options as options
+from api.commands import market_options as options
+from api.commands.market_options import Market, Terms
 from api.commands.options import JSON
 from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json, progress
 
@@ -47,14 +48,11 @@ def recursive(
 
     Exit code 1 where a feature still differs by more than --tolerance after the most candles that there are.
     """
-    from api.commands.backtest import Source, Terms, game_of_strategy
     from replay.start_dependence import BEGINS, start_test
 
-    terms = Terms(
-        instrument, candles, tick, step, min_notional, maker_fee, taker_fee, slippage, account, fee_asset, balance
-    )  # fmt: skip
-    source = Source(candles, tape, market, timeframe, start, end)
-    game = game_of_strategy(strategy, terms, source, config, values or [])
+    place = Market(instrument, candles, tape, market, timeframe, start, end, tick, step)
+    terms = Terms(balance, min_notional, maker_fee, taker_fee, slippage, account, fee_asset)
+    game = options.game_of(strategy, place, terms, config, values or [])
     begins = later or BEGINS
     with progress("runs", 1 + len(begins), quiet=as_json) as advance:
         found = start_test(game, begins, advance=advance)
@@ -78,7 +76,8 @@ def _show(found: "StartReport") -> None:
     from api.remote_views import show_rows
 
     counts = list(found.drifts[0].after) if found.drifts else []
-    console.print(f"{found.candles:,} candles; largest relative difference after so many candles of the later tape")
+    told = f"{found.candles:,} candles; largest relative difference after so many candles of the later tape"
+    console.print(told, soft_wrap=True)
     rows = [_drift_row(drift) for drift in found.drifts]
     columns = [("strategy", "bot"), ("feature", "feature"), ("begins later>", "later")]
     columns += [(f"after {count}>", str(count)) for count in counts]

@@ -1,4 +1,4 @@
-"""The options that `truetape sweep` and `truetape walk-forward` share, and the question and the job they ask for."""
+"""The options that `truetape sweep` and `truetape walk-forward` share beside those of the market, and what they ask for."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,31 +6,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec import Struct
 
+from api.commands.market_options import Market, Terms, account_of, check, refuse_alerts
 from domain.errors import InputError
 
 if TYPE_CHECKING:
-    from domain.strategy.plugin import Strategy
+    from collections.abc import Sequence
+
+    from infrastructure.market_data.shelf import Stored
+    from replay.plan import Account
+    from replay.strategy_plan import StrategyPlan
     from replay.sweep.backtests import BacktestJob
     from replay.sweep.job import Window
     from replay.sweep.session import Question
+    from replay.sweep.space import Space
 
 STRATEGY = Annotated[str, typer.Argument(help="A strategy's name, such as sma_cross, or its file.")]
 VALUES = Annotated[
-    list[str], typer.Option("--set", help="NAME=VALUES: 5..50:5, 0.1..0.9/5, 0.001..1:log, a|b or one value; repeated.")
+    list[str] | None,
+    typer.Option("--set", help="NAME=VALUES: 5..50:5, 0.1..0.9/5, 0.001..1:log, a|b or one value; repeated."),
 ]
-CANDLES = Annotated[Path, typer.Option(help="Candles: Binance kline CSV, CSV or Parquet.")]
-INSTRUMENT = Annotated[str, typer.Option(help="BASE/QUOTE, such as BTC/USDT.")]
-TICK = Annotated[str, typer.Option(help="Price grid.")]
-STEP = Annotated[str, typer.Option(help="Quantity grid.")]
-BALANCE = Annotated[list[str], typer.Option(help="ASSET=AMOUNT at the start; may be repeated.")]
+CONFIG = Annotated[Path | None, typer.Option(help="TOML: [parameters], perhaps [[instruments]], [risk], ...")]
 OUT = Annotated[Path, typer.Option(help="Folder for the files; it may be new.")]
-MIN_NOTIONAL = Annotated[str, typer.Option(help="Smallest order, in the quote asset.")]
-MAKER_FEE = Annotated[str, typer.Option(help="Fraction of the notional that resting orders pay.")]
-TAKER_FEE = Annotated[str, typer.Option(help="Fraction of the notional that other orders pay.")]
-SLIPPAGE = Annotated[str, typer.Option(help="Fraction of the price that market and stop orders lose.")]
-ACCOUNT = Annotated[str, typer.Option(help="spot, or margin: may be short, at a leverage of one.")]
-FROM = Annotated[str | None, typer.Option("--from", help="Only candles that open from this UTC time on.")]
-TO = Annotated[str | None, typer.Option("--to", help="Only candles that open before this UTC time.")]
 SEARCH = Annotated[str, typer.Option(help="grid: all; random; bayesian: by what the last ones gave.")]
 TRIALS = Annotated[int | None, typer.Option(help="How many a random or Bayesian search runs; 100 without it.")]
 SEED = Annotated[int, typer.Option(help="The same seed gives the same trials.")]
@@ -40,90 +36,123 @@ ENGINE = Annotated[str, typer.Option(help="processes, ray (started here), or ray
 PROCESSES = Annotated[int | None, typer.Option(help="How many workers; as many as there are processors without it.")]
 
 
-class Market(Struct, frozen=True):
-    """The options on the market and the account, as they were typed."""
+class Search(Struct, frozen=True):
+    """The options on the search, as they were typed."""
 
-    candles: Path
-    instrument: str
-    tick: str
-    step: str
-    balance: list[str]
-    min_notional: str = "0"
-    maker_fee: str = "0"
-    taker_fee: str = "0"
-    slippage: str = "0"
-    account: str = "spot"
-    start: str | None = None
-    end: str | None = None
+    search: str
+    trials: int | None
+    seed: int
+    batch: int
+    objective: str
 
 
-def question_of(strategy: str, values: list[str], search: Any, objective: str) -> "Question":
-    """What is searched for, all of it checked; raises InputError."""
-    from infrastructure.plugins import load_plugins
+class Asked(Struct, frozen=True):
+    """What is searched for and where, all of it checked as far as it can be without candles."""
+
+    strategy: str
+    plan: "StrategyPlan"
+    account: "Account"
+    question: "Question"
+    periods: float
+
+
+def read_options(
+    strategy: str,
+    values: "Sequence[str]",
+    config: Path | None,
+    market: Market,
+    terms: Terms,
+    how: Search,
+    periods: float,
+) -> Asked:
+    """What the options ask for; raises InputError."""
+    from replay.strategy_plan import open_plan
     from replay.sweep.objective import read_objective
+    from replay.sweep.search import read_search
     from replay.sweep.session import Question
-    from replay.sweep.space import read_space
 
-    load_plugins()
-    found = _strategy(strategy)
-    space = read_space(values, found.parameters, lambda given: found.check(given, None))
-    return Question(strategy, space, search, read_objective(objective))
+    refuse_alerts(strategy)
+    check(market, terms)
+    plan = open_plan(strategy, config, market.table(), market.window())
+    search = read_search(how.search, how.trials, how.seed, how.batch)
+    question = Question(plan.strategy.name, _space(plan, values), search, read_objective(how.objective))
+    return Asked(strategy, plan, account_of(terms), question, periods)
 
 
-def job_of(strategy: str, market: Market, out: Path) -> "tuple[BacktestJob, Window, dict[str, Any]]":
-    """The job, the stretch of the market it is about, and what the summary says of both; raises InputError."""
-    from api.commands.backtest import Terms, _account, _check, _number
+def job_of(asked: Asked, out: Path, *, common: bool = False) -> "tuple[BacktestJob, Window, dict[str, Any]]":
+    """The job, the stretch of the market it is about, and what the summary says of both; raises InputError.
+
+    The stretch is from the first candle of any market to the last of any; with `common` it is that which all have.
+    """
     from infrastructure.settings import load_settings
-    from infrastructure.venues.simulated import RULES
-    from replay.inputs import InstrumentTable
-    from replay.plan import Plan
+    from infrastructure.strategy_file import SUFFIX
+    from replay.game import check_portfolio
     from replay.session import check_folder
     from replay.sweep.backtests import BacktestJob
 
-    terms = Terms(
-        market.instrument, market.candles, market.tick, market.step, market.min_notional, market.maker_fee,
-        market.taker_fee, market.slippage, market.account, "quote", market.balance,
-    )  # fmt: skip
-    _check(terms)
-    table = InstrumentTable(
-        market.instrument, _number("tick", market.tick), _number("step", market.step), str(market.candles)
-    )
-    plan, account = Plan(None, (table,), ()), _account(terms)
-    plan.check(account)
+    plan = asked.plan
     check_folder(out)
-    (stored,) = plan.stored(load_settings().home)
-    header = stored.header
-    window = _window(market, header.start, header.end + header.interval)
-    portfolio = plan.portfolio(account, [header.price_scale])
+    stored = plan.stored(load_settings().home)
+    window = _stretch(asked, stored, common=common)
+    portfolio = plan.portfolio(asked.account, [each.header.price_scale for each in stored])
+    check_portfolio(portfolio)
     out.mkdir(parents=True, exist_ok=True)
-    about = {
-        "instrument": market.instrument,
-        "rules": RULES,
-        "from": str(window).partition(" to ")[0],
-        "to": str(window).partition(" to ")[2],
-        "balances": {asset: str(amount) for asset, amount in account.balances.items()},
-        "maker_fee": market.maker_fee,
-        "taker_fee": market.taker_fee,
-        "slippage": market.slippage,
-        "tape_digest": header.digest,
-    }
-    return BacktestJob(strategy, portfolio, (stored.path,), window), window, about
+    # Another process, perhaps on another machine, may be in another folder.
+    strategy = str(Path(asked.strategy).resolve()) if asked.strategy.endswith(SUFFIX) else asked.strategy
+    job = BacktestJob(strategy, portfolio, plan.markets, tuple(each.path for each in stored), window, asked.periods)
+    return job, window, _about(asked, stored, window)
 
 
-def _window(market: Market, first: int, last: int) -> "Window":
-    from api.commands.backtest import _as_time
-    from domain.values import Time, parse_time
+def _space(plan: "StrategyPlan", values: "Sequence[str]") -> "Space":
+    """What `--set` says, above what the configuration says for all markets."""
+    from msgspec import to_builtins
+
+    from replay.sweep.space import read_space, typed_values
+
+    for table in plan.markets:
+        typed_values(table.parameters, plan.strategy.parameters, f"parameters of {table.name}:")
+    space = read_space(values, plan.strategy.parameters, lambda given: plan.check(to_builtins(given)), plan.given)
+    for name in space.names:
+        if all(name in table.parameters for table in plan.markets):
+            raise InputError(f"--set {name}: nothing would differ, each of the instruments has its own in {plan.path}")
+    return space
+
+
+def _stretch(asked: Asked, stored: "Sequence[Stored]", *, common: bool) -> "Window":
+    from domain.values import Time
     from replay.sweep.job import Window
 
-    start = first if market.start is None else max(first, parse_time(_as_time(market.start)))
-    end = last if market.end is None else min(last, parse_time(_as_time(market.end)))
-    if start >= end:
-        whole = Window(Time(first), Time(last))
-        raise InputError(f"--from and --to leave no candle; {market.candles} has {whole}")
-    return Window(Time(start), Time(end))
+    headers = [each.header for each in stored]
+    starts, ends = [each.start for each in headers], [each.end + max(each.interval, 1) for each in headers]
+    whole = Window(Time(max(starts)), Time(min(ends))) if common else Window(Time(min(starts)), Time(max(ends)))
+    if whole.start >= whole.end:
+        raise InputError("there is no time at which all of the instruments have candles")
+    first, last = asked.plan.window or (whole.start, whole.end)
+    for table, start, end in zip(asked.plan.markets, starts, ends, strict=True):
+        if first >= end or last <= start:
+            has = Window(Time(start), Time(end))
+            raise InputError(f"--from and --to leave no candle of {table.name}; it has {has}")
+    return Window(max(first, whole.start), min(last, whole.end))
 
 
-def _strategy(name: str) -> "Strategy":
-    from infrastructure.strategy_file import strategy_of
+def _about(asked: Asked, stored: "Sequence[Stored]", window: "Window") -> dict[str, Any]:
+    from domain.values import time_text
+    from infrastructure.venues.simulated import RULES
 
-    return strategy_of(name)
+    names = [table.name for table in asked.plan.markets]
+    digests = [each.header.digest for each in stored]
+    account = asked.account
+    return {
+        **({"instrument": names[0]} if len(names) == 1 else {"instruments": names}),
+        "rules": RULES,
+        "from": time_text(window.start),
+        "to": time_text(window.end),
+        "balances": {asset: str(amount) for asset, amount in account.balances.items()},
+        "maker_fee": f"{account.terms.maker_fee:f}",
+        "taker_fee": f"{account.terms.taker_fee:f}",
+        "slippage": f"{account.terms.slippage:f}",
+        "periods_per_year": asked.periods,
+        **(
+            {"tape_digest": digests[0]} if len(names) == 1 else {"tape_digests": dict(zip(names, digests, strict=True))}
+        ),
+    }

@@ -17,7 +17,7 @@ def up(
     ] = None,
     speed: Annotated[int, typer.Option(min=1, help="How many times faster than its own time a tape plays.")] = 1,
     demo: Annotated[
-        bool, typer.Option("--demo", help="A paper account, a bot, its webhook, a walking market.")
+        bool, typer.Option("--demo", help="Paper accounts, a bot, its webhook, two strategies, a walking market.")
     ] = False,
     origin: Annotated[list[str] | None, typer.Option(help="A web origin that browsers may call from.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No live view.")] = False,

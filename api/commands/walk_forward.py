@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
+from api.commands import market_options as options
 from api.commands import search_options as option
+from api.commands.market_options import Market, Terms
 from api.commands.options import JSON
 from api.terminal import EXIT_CLEAN, EXIT_FOUND, exits, print_json, progress
 
@@ -12,24 +14,30 @@ from api.terminal import EXIT_CLEAN, EXIT_FOUND, exits, print_json, progress
 @exits
 def walk_forward(
     strategy: option.STRATEGY,
-    values: option.VALUES,
     train: Annotated[int, typer.Option(help="Days that the parameters are chosen on.")],
     test: Annotated[int, typer.Option(help="Days behind them that the choice is traded on.")],
-    candles: option.CANDLES,
-    instrument: option.INSTRUMENT,
-    tick: option.TICK,
-    step: option.STEP,
-    balance: option.BALANCE,
+    balance: options.BALANCE,
     out: option.OUT,
+    values: option.VALUES = None,
+    config: option.CONFIG = None,
+    candles: options.CANDLES = None,
+    tape: options.TAPE = None,
+    market: options.MARKET = None,
+    timeframe: options.TIMEFRAME = "1m",
+    start: options.FROM = None,
+    end: options.TO = None,
+    instrument: options.INSTRUMENT = None,
+    tick: options.TICK = None,
+    step: options.STEP = None,
     windows: Annotated[str, typer.Option(help="rolling: they move on; anchored: they grow.")] = "rolling",
     every: Annotated[int | None, typer.Option(help="Days from one window to the next; a test's without it.")] = None,
-    min_notional: option.MIN_NOTIONAL = "0",
-    maker_fee: option.MAKER_FEE = "0",
-    taker_fee: option.TAKER_FEE = "0",
-    slippage: option.SLIPPAGE = "0",
-    account: option.ACCOUNT = "spot",
-    start: option.FROM = None,
-    end: option.TO = None,
+    min_notional: options.MIN_NOTIONAL = "0",
+    maker_fee: options.MAKER_FEE = "0",
+    taker_fee: options.TAKER_FEE = "0",
+    slippage: options.SLIPPAGE = "0",
+    account: options.ACCOUNT = "spot",
+    fee_asset: options.FEE_ASSET = "quote",
+    periods: options.PERIODS = 365,
     search: option.SEARCH = "grid",
     trials: option.TRIALS = None,
     seed: option.SEED = 1,
@@ -43,21 +51,20 @@ def walk_forward(
 
     Exit code 1 where no window was traded.
     """
-    from replay.sweep.search import read_search
     from replay.sweep.session import Course, Engine
     from replay.sweep.session import walk_forward as carry_out
     from replay.sweep.walk_forward import read_plan
 
     plan = read_plan(windows, train, test, every)
-    question = option.question_of(strategy, values, read_search(search, trials, seed, batch), objective)
-    market = option.Market(
-        candles, instrument, tick, step, balance, min_notional, maker_fee, taker_fee, slippage, account, start, end
-    )
-    job, window, about = option.job_of(strategy, market, out)
-    count = len(plan.windows(window))
-    total = count * (question.search.total(question.space) + 1)
-    with progress("trials", total, quiet=as_json) as advance:
-        summary = carry_out(question, Course(plan, window), job, Engine(engine, processes), out, advance, about)
+    place = Market(instrument, candles, tape, market, timeframe, start, end, tick, step)
+    terms = Terms(balance, min_notional, maker_fee, taker_fee, slippage, account, fee_asset)
+    how = option.Search(search, trials, seed, batch, objective)
+    asked = option.read_options(strategy, values or (), config, place, terms, how, periods)
+    question = asked.question
+    job, window, about = option.job_of(asked, out, common=True)
+    course, each = Course(plan, window, periods), question.search.total(question.space) + 1
+    with progress("trials", len(plan.windows(window)) * each, quiet=as_json) as advance:
+        summary = carry_out(question, course, job, Engine(engine, processes), out, advance, about)
     if as_json:
         print_json(summary)
     else:

@@ -11,8 +11,8 @@ from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json, pri
 if TYPE_CHECKING:
     from msgspec import Struct
 
-    from replay.backtest import StrategySetup
     from replay.fork import Change, Table
+    from replay.game import StrategySetup
     from replay.what_if import Difference, FactDifference, Outcome, WhatIf
 
 Pairs = list[str] | None

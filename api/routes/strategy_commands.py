@@ -17,8 +17,8 @@ from domain.market import Instrument
 from domain.message import Command
 from domain.strategy import commands as c
 from domain.strategy.plugin import Strategy
-from domain.strategy.registry import parameters_text, read_parameters, strategy_named
-from infrastructure.plugins import code_of
+from domain.strategy.registry import parameters_text, read_parameters
+from infrastructure.plugins import code_of, find_strategy
 from projections.strategies import StrategyRow
 
 router = APIRouter(tags=["strategies"], responses={**responses(404, 409), **ACCEPTED})
@@ -160,7 +160,7 @@ def exact(given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _strategy(name: str) -> Strategy:
     try:
-        return strategy_named(name)
+        return find_strategy(name)
     except InputError as error:
         raise ProblemError(422, "STRATEGY_UNKNOWN", str(error)) from None
 

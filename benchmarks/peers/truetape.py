@@ -16,7 +16,7 @@ from domain.strategy.registry import read_parameters, strategy_named
 from infrastructure.market_data.importers import read_candles
 from infrastructure.market_data.tape import Tape
 from infrastructure.venues.simulated import Terms
-from replay.backtest import MarketSetup, Portfolio, StrategySetup, play, portfolio_game
+from replay.game import MarketSetup, Portfolio, StrategySetup, play, portfolio_game
 from replay.spool import Spool
 
 SYMBOL = "BTC/USDT"

@@ -6,56 +6,59 @@ from typing import Any
 
 from msgspec import Struct, structs
 
-from domain.account.events import OrderFilled
+from domain.account.events import OrderFilled, PositionDeposited
 from domain.message import Event, Record
-from domain.strategy.registry import read_parameters
+from domain.strategy.plugin import Strategy
 from infrastructure.market_data.tape import Tape
 from infrastructure.plugins import load_plugins
 from infrastructure.strategy_file import strategy_of
+from infrastructure.venues.scans import Scans
 from projections.performance import round_trips
-from replay.backtest import Portfolio, StrategySetup, play, portfolio_game
+from replay.game import Portfolio, play, portfolio_game
+from replay.inputs import InstrumentTable
 from replay.metrics.curve import equity_curve
 from replay.metrics.metrics import PERIODS_PER_YEAR, metrics_of
 from replay.metrics.periods import day_returns
+from replay.strategy_plan import setups_of
 from replay.sweep.job import DAILY_RETURNS, Evaluate, Parameters, Window
 
 
 class BacktestJob(Struct, frozen=True):
-    """A strategy, named or in a file, on every market of a portfolio that has no strategies of its own, and where the markets' tapes lie."""
+    """A strategy, named or in a file, on every market of a portfolio that has none of its own, and where the tapes lie.
+
+    `tables` are the markets as they were asked for, each perhaps with a bot's name and parameters of its own.
+    """
 
     strategy: str
     portfolio: Portfolio
+    tables: tuple[InstrumentTable, ...]
     tapes: tuple[Path, ...]
     market: Window | None = None
     periods_per_year: float = PERIODS_PER_YEAR
 
     def prepare(self) -> Evaluate:
         load_plugins()
+        strategy = strategy_of(self.strategy)
         tapes = [_cut(Tape.load(path), self.market) for path in self.tapes]
 
+        scans = Scans()
+
         def evaluate(parameters: Parameters, window: Window | None) -> Mapping[str, Any]:
-            return self.outcome(parameters, [_cut(tape, window) for tape in tapes])
+            return self._outcome(strategy, parameters, [_cut(tape, window) for tape in tapes], scans)
 
         return evaluate
 
-    def outcome(self, parameters: Parameters, tapes: Sequence[Tape]) -> Mapping[str, Any]:
+    def _outcome(
+        self, strategy: Strategy, parameters: Parameters, tapes: Sequence[Tape], scans: Scans
+    ) -> Mapping[str, Any]:
         """One backtest and what came of it; raises InputError for parameters that the strategy refuses."""
-        strategy = strategy_of(self.strategy)
-        setups = tuple(
-            StrategySetup(
-                bot_name(strategy.name, market.instrument.id, len(self.portfolio.markets)),
-                strategy,
-                read_parameters(strategy, parameters, market.instrument),
-                market.instrument.id,
-            )
-            for market in self.portfolio.markets
-        )
+        setups = setups_of(strategy, parameters, self.tables, self.portfolio)
         game = portfolio_game(structs.replace(self.portfolio, strategies=setups), tapes, [])
-        fills = _Fills()
-        play(game, fills)
-        trades = round_trips(fills.fills)
+        ledger = _Traded()
+        play(game, ledger, scans=scans)
+        trades = round_trips(ledger.fills, ledger.deposits, game.start())
         markets = [(each.instrument, each.tape) for each in game.markets]
-        curve = equity_curve(fills.fills, markets, game.cash, [each.position for each in game.markets])
+        curve = equity_curve(ledger.fills, markets, game.cash, [each.position for each in game.markets])
         figures = metrics_of(curve, trades, periods_per_year=self.periods_per_year)
         risk, made = figures.risk, figures.trades
         return {
@@ -73,19 +76,20 @@ class BacktestJob(Struct, frozen=True):
         }
 
 
-def bot_name(strategy: str, instrument: str, markets: int) -> str:
-    """The name under which a strategy runs: its own, with the instrument where there are several."""
-    return strategy if markets == 1 else f"{strategy}-{instrument.replace('/', '').lower()}"
-
-
-class _Fills:
-    """A ledger that keeps the fills and nothing else."""
+class _Traded:
+    """A ledger that keeps the fills, and what was held before them, and nothing else."""
 
     def __init__(self) -> None:
         self.fills: list[OrderFilled] = []
+        self.deposits: list[PositionDeposited] = []
 
     def append(self, records: list[Record[Event]]) -> None:
-        self.fills += [event for record in records for event in record.events if type(event) is OrderFilled]
+        for record in records:
+            for event in record.events:
+                if type(event) is OrderFilled:
+                    self.fills.append(event)
+                elif type(event) is PositionDeposited:
+                    self.deposits.append(event)
 
 
 def _cut(tape: Tape, window: Window | None) -> Tape:

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -98,8 +99,13 @@ def allow_all(_parameters: object) -> None:
     """Whatever its type allows makes sense."""
 
 
-def read_space(texts: Sequence[str], type_: type[Struct], check: Check = allow_all) -> Space:
-    """The space of `NAME=VALUES` texts; raises InputError for what the strategy's parameters do not allow."""
+def read_space(
+    texts: Sequence[str], type_: type[Struct], check: Check = allow_all, known: Mapping[str, Any] = MappingProxyType({})
+) -> Space:
+    """The space of `NAME=VALUES` texts; raises InputError for what the strategy's parameters do not allow.
+
+    `known` are the values of a configuration, for what no text says.
+    """
     fields = {field.encode_name: field for field in msgspec.structs.fields(type_)}
     dimensions: list[Dimension] = []
     fixed: dict[str, Any] = {}
@@ -118,10 +124,21 @@ def read_space(texts: Sequence[str], type_: type[Struct], check: Check = allow_a
         else:
             dimensions.append(read)
     given = {*fixed, *(each.name for each in dimensions)}
+    fixed |= {name: value for name, value in typed_values(known, type_).items() if name not in given}
+    given |= fixed.keys()
     missing = [name for name, field in fields.items() if field.required and name not in given]
     if missing:
         raise InputError(f"--set {missing[0]}=VALUES is missing: the parameter has no default")
     return Space(tuple(dimensions), fixed, type_, check)
+
+
+def typed_values(known: Mapping[str, Any], type_: type[Struct], where: str = "[parameters]") -> dict[str, Any]:
+    """A configuration's values as the strategy's parameters take them, each by itself; raises InputError."""
+    fields = {field.encode_name: field for field in msgspec.structs.fields(type_)}
+    for name in known:
+        if name not in fields:
+            raise InputError(f"{where} {name}: there is no such parameter; allowed: {', '.join(fields) or 'none'}")
+    return {name: _typed(name, value, fields[name].type, where) for name, value in known.items()}
 
 
 def _read(name: str, text: str, type_: Any) -> Dimension:
@@ -188,14 +205,14 @@ def _typed_all(name: str, numbers: Sequence[Decimal], type_: Any) -> tuple[Any, 
     return tuple(dict.fromkeys(_typed(name, format(number.normalize(), "f"), type_) for number in numbers))
 
 
-def _typed(name: str, text: str, type_: Any) -> Any:
-    """The text as the parameter's type takes it; raises InputError that says what is wrong."""
+def _typed(name: str, told: Any, type_: Any, where: str = "--set") -> Any:
+    """What was told, text or not, as the parameter's type takes it; raises InputError that says what is wrong."""
     try:
-        value = msgspec.convert(text, type_, strict=False)
+        value = msgspec.convert(told, type_, strict=False)
     except (msgspec.ValidationError, InvalidOperation) as error:
-        raise InputError(f"--set {name}: {text!r}: {error}") from None
+        raise InputError(f"{where} {name}: {told!r}: {error}") from None
     if isinstance(value, float | Decimal) and not math.isfinite(value):
-        raise InputError(f"--set {name}: {text!r} is not a finite number")
+        raise InputError(f"{where} {name}: {told!r} is not a finite number")
     return value
 
 

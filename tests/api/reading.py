@@ -35,7 +35,7 @@ from infrastructure.event_store.runs import records_of
 from infrastructure.read_models import update_all
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import TimedAlert
-from replay.backtest import SOURCE, Setup, game_of, play
+from replay.game import SOURCE, Setup, game_of, play
 from tests import spec
 from tests.simulator import MINUTE, START, ListLedger, tape_of
 

@@ -27,7 +27,7 @@ from infrastructure.market_data.shelf import import_cached
 from infrastructure.market_data.tape import Tape
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import TimedAlert
-from replay.backtest import ACCOUNT, SOURCE, STRATEGY, Setup, backtest
+from replay.game import ACCOUNT, SOURCE, STRATEGY, Setup, backtest
 from replay.verify import verify
 from tests.api.server import INSTRUMENT, Server, serving
 from tests.conftest import shared_data

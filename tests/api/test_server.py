@@ -15,8 +15,10 @@ from typing import Any
 import pytest
 
 from api.cli import run_cli
-from domain.account.events import OrderFilled
-from infrastructure.event_store.database import connect
+from domain.account.events import OrderDenied, OrderFilled
+from domain.message import Event
+from domain.strategy.events import StrategyActed, StrategyFailed, StrategyStarted
+from infrastructure.event_store.database import Database, connect
 from infrastructure.event_store.runs import records_of
 
 
@@ -41,6 +43,10 @@ def said(server: subprocess.Popen[str], pattern: str) -> str:
     raise AssertionError(f"the server never said {pattern}")
 
 
+def events_of(database: Database) -> list[Event]:
+    return [event for each in records_of(database, 1) for event in each.decode().events]
+
+
 def ended(server: subprocess.Popen[str]) -> tuple[int, str]:
     server.send_signal(signal.SIGINT)
     rest, _ = server.communicate(timeout=60)
@@ -55,12 +61,15 @@ def test_the_printed_curl_leads_to_a_first_fill_and_the_next_start_goes_on(
         password = said(server, r"password \S+")
         subprocess.run(["sh", "-c", said(server, r"curl .*")], check=True, capture_output=True, timeout=60)
         deadline = time.monotonic() + 30
-        while not any(
-            isinstance(event, OrderFilled) for each in records_of(database, 1) for event in each.decode().events
-        ):
+        while not any(isinstance(event, OrderFilled) and event.bot == "dca" for event in events_of(database)):
             assert time.monotonic() < deadline
             time.sleep(0.1)
         assert ended(server)[0] == 0
+        happened = events_of(database)
+        assert {event.bot for event in happened if isinstance(event, StrategyStarted)} == {"grid", "cross"}
+        # The grid acts at the first candle; the other waits for a crossing.
+        assert "grid" in {event.bot for event in happened if isinstance(event, StrategyActed)}
+        assert not any(isinstance(event, StrategyFailed | OrderDenied) for event in happened)
         before = [kept.state for kept in records_of(database, 1)]
     with connect(url) as database, started(home, url) as again:
         said(again, r"curl .*")

@@ -11,6 +11,7 @@ from domain.strategy.registry import strategy_named
 from infrastructure.event_store.database import Database
 from infrastructure.plugins import code_of
 from tests.api.server import Server, problem_of, serving, tags
+from tests.plugged import package
 
 GRID = {"quantity": "0.1", "spacing_pct": "0.5", "levels_each_side": 2}
 CROSS = {"notional": "100", "fast": 1, "slow": 2}
@@ -154,6 +155,34 @@ def test_who_asks_at_the_same_time_starts_one(server: Server) -> None:
         "BOT_EXISTS",
         "STATUS_WRONG",
     }
+
+
+def test_code_that_has_changed_is_taken_and_told_of_every_bot_that_it_decides_for(
+    server: Server, tmp_path: Path
+) -> None:
+    """A package that was not there when the server started, and a second version of it."""
+    with package(tmp_path) as plugged:
+        plugged.install(1000)
+        for bot in ("one", "two"):
+            assert tags(start(server, bot, "buyer", parameters={})) == ["strategy.started.v1"]
+        server.push(0, "100")
+        start(server)
+        plugged.install(2000)
+        new = code_of(strategy_named("buyer"))
+        taken = server.ask("PATCH", "/strategies/one", {})
+        told = [(each["stream"], each["data"]["code"]) for each in taken.json()["events"]]
+        assert told == [("strategy/one", new), ("strategy/two", new)]
+        orders = [each["data"] for each in server.push(1, "100").json()["events"] if "order_intended" in each["event"]]
+        assert [each["quantity"] for each in orders if each["bot"] in {"one", "two"}] == ["0.02", "0.02"]
+        assert server.ask("PATCH", "/strategies/two", {}).json()["events"][0]["data"]["code"] == new
+        plugged.path.write_text("def on_candle(:")
+        problem = problem_of(server.ask("PATCH", "/strategies/one", {}), 409)
+        assert (problem["code"], problem["detail"][:42]) == ("NOT_TAKEN", "strategy buyer cannot be loaded again: Syn")
+        assert [
+            each["data"]["quantity"]
+            for each in server.push(2, "100").json()["events"]
+            if "order_intended" in each["event"] and each["data"]["bot"] == "one"
+        ] == ["0.02"]
 
 
 def test_a_viewer_may_look_and_no_more(server: Server) -> None:

@@ -144,6 +144,46 @@ def test_a_deposit_is_held_before_and_belongs_to_nobody() -> None:
     assert (trades.trips[0].opened_at, lots(trades)) == (5, [("", True, 6, 540, 0)])
 
 
+def test_who_sells_more_than_it_bought_sells_of_the_deposit_first_and_is_short_beyond() -> None:
+    deposit = PositionDeposited("main", InstrumentId(BTC.id), Quantity(10), Cash(900))
+    fills = [
+        fill(1, "buy", 2, 200, bot="grid", at=6),
+        fill(2, "sell", 6, 660, fee=6, bot="grid", at=7),
+        fill(3, "sell", 3, 360, bot="other", at=8),
+        fill(4, "sell", 5, 600, bot="grid", at=9),
+        fill(5, "buy", 2, 200, bot="grid", at=10),
+    ]
+    trades = round_trips(fills, [deposit], start=5)
+    assert [(trip.bot, *facts(trip)) for trip in trades.trips] == [
+        ("grid", "long", 0, 2, 4, 360, 440, 4, 76),
+        ("grid", "long", 1, 2, 2, 200, 220, 2, 18),
+        ("other", "long", 0, 3, 3, 270, 360, 0, 90),
+        ("grid", "long", 0, 4, 3, 270, 360, 0, 90),
+        ("grid", "short", 4, 5, 2, 240, 200, 0, 40),
+    ]
+    assert lots(trades) == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.sampled_from(("buy", "sell")), st.integers(1, 9)), max_size=30),
+    st.integers(1, 40),
+)
+def test_a_deposit_moves_profit_between_trips_and_lots_and_loses_none(
+    moves: list[tuple[int, Side, int]], held: int
+) -> None:
+    fills = [
+        fill(2 * order + (side == "sell"), side, quantity, 10 * quantity + order, fee=order, bot=f"bot {order % 2}")
+        for order, side, quantity in moves
+    ]
+    deposit = PositionDeposited("main", InstrumentId(BTC.id), Quantity(held), Cash(9 * held))
+    with_it, without = round_trips(fills, [deposit]), round_trips(fills)
+    totals = [[each.total() for each in conserved(trades)] for trades in (with_it, without)]
+    assert totals[0] == [totals[1][0] + held, totals[1][1] + 9 * held, totals[1][2]]
+    open_of_nobody = sum(lot.quantity for book in with_it.books if not book.bot for lot in book.lots)
+    if open_of_nobody:
+        assert all(trip.side == "long" for trip in with_it.trips)
+
+
 def test_no_fills_are_no_trips() -> None:
     assert round_trips([]) == Trades([], [])
 

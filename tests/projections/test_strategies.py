@@ -32,7 +32,7 @@ from projections.positions import PoolRow, PositionRow
 from projections.profit_and_loss import ProfitRow, Totals, by_group
 from projections.rows import MemoryRows, fold_records
 from projections.strategies import STRATEGIES, StrategyRow
-from replay.backtest import Game, play
+from replay.game import Game, play
 from tests.domain.risk.limited import limits
 from tests.projections.story import START, Story
 from tests.simulator import ListLedger

@@ -8,8 +8,8 @@ from domain.market import Instrument
 from domain.message import Event, Record
 from infrastructure.market_data.tape import Tape
 from projections.performance import Trades, round_trips
-from replay.backtest import backtest
 from replay.demo import demo_alerts, demo_setup, demo_tape
+from replay.game import backtest
 from replay.metrics.curve import Curve, equity_curve
 from replay.result import summarize
 

@@ -20,7 +20,7 @@ from domain.values import Time
 from infrastructure.venues import simulated
 from infrastructure.venues.lane import Pace
 from infrastructure.venues.simulated_market import TimedAlert
-from replay.backtest import ACCOUNT, SOURCE, Setup, backtest
+from replay.game import ACCOUNT, SOURCE, Setup, backtest
 from tests import group_oracle
 from tests.conftest import shared_data
 from tests.oracle import Alert, Candle, Fill, Result, Terms

@@ -1,7 +1,7 @@
 """The shift test passes what ships and names what peeks, hides or reads a clock; start dependence is told in numbers."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -22,28 +22,18 @@ from domain.values import Quantity
 from infrastructure.market_data.columns_file import view
 from infrastructure.market_data.tape import Tape
 from infrastructure.venues.simulated import Terms
-from replay.backtest import Game, MarketSetup, Portfolio, StrategySetup, portfolio_game
 from replay.demo import demo_tape
+from replay.game import Game, MarketSetup, Portfolio, StrategySetup, portfolio_game
 from replay.honesty import Findings, runs_of_shift_test, shift_test
 from replay.start_dependence import start_test
 from tests.strategy_game import BTC, CROSS, GRID, RICH_GRID, candles, game_of, made, setup_of
 
 TAPE = candles(1200)
 LOT = Quantity(1000)
+pytestmark = pytest.mark.usefixtures("shipped_only")
 FREE = Terms(Decimal(0), Decimal(0))
 CENTRED: Mapping[str, Any] = {"quantity": "0.01", "spacing_pct": "0.05", "levels_each_side": 5}
 SHIPPED: list[tuple[str, Mapping[str, Any]]] = [("sma_cross", CROSS), ("grid", GRID), ("grid", RICH_GRID)]
-
-
-@pytest.fixture(autouse=True)
-def unregistered() -> Iterator[None]:
-    """What a test registers is gone after it."""
-    before = dict(registry._registered)  # noqa: SLF001  (nothing else takes a strategy out again)
-    yield
-    registry._registered.clear()  # noqa: SLF001
-    registry._registered.update(before)  # noqa: SLF001
-    registry.parameters_of.cache_clear()
-    registry.memory_of.cache_clear()
 
 
 def found_in(strategy: Strategy, parameters: Mapping[str, Any] | None = None, tape: Tape = TAPE) -> Findings:

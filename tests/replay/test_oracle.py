@@ -25,7 +25,7 @@ from infrastructure.market_data.tape import COLUMNS, Tape, make_tape
 from infrastructure.venues import simulated
 from infrastructure.venues.lane import Pace
 from infrastructure.venues.simulated_market import TimedAlert
-from replay.backtest import ACCOUNT, SOURCE, Setup, backtest
+from replay.game import ACCOUNT, SOURCE, Setup, backtest
 from tests import oracle
 from tests.conftest import shared_data
 from tests.oracle import Alert, Candle, Fill, Result, Terms

@@ -17,7 +17,7 @@ from infrastructure.database import open_database
 from infrastructure.event_store.runs import find_run
 from infrastructure.settings import load_settings
 from infrastructure.venues.simulated import Terms
-from replay.backtest import UNROUTED
+from replay.game import UNROUTED
 from replay.inputs import read_instruments
 from replay.kept import tapes_of
 from replay.plan import Account, Plan, make_plan
@@ -180,7 +180,11 @@ def test_alerts_go_to_the_bot_of_their_symbol_and_timeframe(tmp_path: Path) -> N
             r"instruments\[1\]: group.stop_loss_pct is missing; allowed: .* risk_am",
         ),
         (TABLES, "instruments = 5\n", "must be written as"),
-        (TABLES, TABLES + "[other]\nx = 1\n", r"unknown key 'other'; allowed: \[group\], \[\[instruments\]\]"),
+        (
+            TABLES,
+            TABLES + "[other]\nx = 1\n",
+            r"unknown key 'other'; allowed: \[group\], \[parameters\], \[\[instruments\]\]",
+        ),
     ],
 )
 def test_what_they_must_not_say(old: str, new: str, said: str, tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ from projections.orders import ORDERS, OrderRow
 from projections.positions import PositionRow
 from projections.profit_and_loss import ProfitRow, Totals, by_account, by_group
 from projections.rows import MemoryRows, fold_records
-from replay.backtest import backtest
 from replay.demo import demo_alerts, demo_setup, demo_tape
+from replay.game import backtest
 from replay.report import NAMES, REPORTS, Name, Span, places
 from replay.reports.cells import Blank
 from replay.reports.formats import harmless

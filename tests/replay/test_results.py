@@ -14,8 +14,8 @@ from domain.market import make_instrument
 from domain.values import Time
 from infrastructure.market_data.tape import Tape
 from infrastructure.venues.simulated import RULES
-from replay.backtest import BotSetup, Game, MarketSetup, Portfolio, game_of, play, portfolio_game
 from replay.demo import demo_alerts, demo_setup, demo_tape
+from replay.game import BotSetup, Game, MarketSetup, Portfolio, game_of, play, portfolio_game
 from replay.result import summarize, versions, write_fills
 from replay.results import EVENTS_FILE, FILES, FILLS_FILE, REPORT_FILE, results_of, write_report, write_tables
 from tests.replay.run import Kept
@@ -83,7 +83,7 @@ def test_a_folder_is_whole_and_the_same_again(make: Any, tmp_path: Path) -> None
     told = summary(game, records)
     for name in ("a", "b"):
         results = write_tables(tmp_path / name, game, records)
-        write_report(tmp_path / name, game, results, told, {"legs": 3}, ("Mind the gap.",))
+        write_report(tmp_path / name / REPORT_FILE, game, results, told, {"legs": 3}, ("Mind the gap.",))
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == sorted(FILES)
     for name in FILES:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name

@@ -13,7 +13,7 @@ from domain.message import Command, Event
 from domain.ports import Input, Moment
 from domain.strategy.commands import ResumeStrategy
 from domain.strategy.events import StrategyActed, StrategyPaused, StrategyRefused, StrategyResumed
-from replay.backtest import Game, market_of
+from replay.game import Game, market_of
 from tests.domain.risk.limited import limits
 from tests.simulator import ListLedger
 from tests.strategy_game import BALANCES, CROSS, GRID, candles, game_of, played, setup_of

@@ -18,6 +18,7 @@ from domain.engine import Core, run
 from domain.indicators import EMA, Column, Indicator, Sum
 from domain.market import Candle, make_instrument
 from domain.message import Command, Event, Record
+from domain.strategy import registry
 from domain.strategy.commands import HearFill
 from domain.strategy.events import StrategyActed, StrategyFailed
 from domain.strategy.intents import Cancel, Intent, Place
@@ -28,7 +29,7 @@ from infrastructure.inbox import InboxRow, MarketCandle, encode_content
 from infrastructure.venues.lane import PACES
 from infrastructure.venues.paper import PaperMarket
 from infrastructure.venues.simulated import Terms
-from replay.backtest import Game, MarketSetup, Portfolio, StrategySetup, play, portfolio_game
+from replay.game import Game, MarketSetup, Portfolio, StrategySetup, play, portfolio_game
 from tests.domain.test_laws import random_walk
 from tests.simulator import MINUTE, ListLedger, tape_of
 
@@ -124,9 +125,12 @@ MASKED, ASKED = dicer("dicer"), dicer("asked_dicer", may_act=None, watch=None)
 
 
 @pytest.fixture(autouse=True)
-def _registered() -> None:
+def _registered() -> Iterator[None]:
     register(MASKED)
     register(ASKED)
+    yield
+    for each in (MASKED, ASKED):
+        registry._registered.pop(each.name)  # noqa: SLF001  (nothing else takes a strategy out again)
 
 
 def game(seed: int, kind: Any, chosen: Sequence[tuple[Strategy, Mapping[str, Any], str]]) -> Game:

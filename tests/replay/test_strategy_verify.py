@@ -24,8 +24,8 @@ from infrastructure.event_store.runs import find_run
 from infrastructure.market_data.shelf import keep_tape
 from infrastructure.plugins import code_of
 from replay import verify as module
-from replay.backtest import Game, StrategySetup, play
 from replay.demo import demo_tape
+from replay.game import Game, StrategySetup, play
 from replay.kept import KeptRun
 from replay.verify import verify
 from tests.conftest import TestServer

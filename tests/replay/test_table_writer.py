@@ -7,7 +7,7 @@ import pytest
 
 from domain.errors import InputError
 from domain.strategies.grid import STRATEGY
-from replay.backtest import play
+from replay.game import play
 from replay.result import write_event_table
 from replay.spool import Spool
 from replay.table_writer import TableWriter

@@ -22,8 +22,8 @@ from infrastructure.embedded_postgres import SUPERUSER
 from infrastructure.event_store import codec
 from infrastructure.event_store.database import connect
 from infrastructure.event_store.runs import find_run
-from replay import backtest
 from replay import verify as module
+from replay.game import play
 from replay.verify import Verdict, verify
 from tests.api.stage import Stage, run
 from tests.conftest import TestServer
@@ -403,7 +403,6 @@ def test_a_run_that_goes_on_meanwhile(kept: Kept, monkeypatch: pytest.MonkeyPatc
     kept.tamper("DELETE FROM run_ends")
     kept.tamper(f"CREATE TABLE later AS {moved}", cut)
     kept.tamper("DELETE FROM records WHERE position >= %s", cut)
-    play = backtest.play
 
     def more_then_play(*arguments: Any) -> Any:
         kept.tamper("INSERT INTO records SELECT * FROM later")

@@ -32,9 +32,9 @@ from infrastructure.market_data.tape import folder
 from infrastructure.venues.paper import PaperMarket
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import TimedAlert
-from replay.backtest import Game, Setup, game_of, market_of, play, portfolio_game
 from replay.demo import demo_tape
 from replay.fork import Change, ForkedFeed, ParameterChange, Told, with_parameters
+from replay.game import Game, Setup, game_of, market_of, play, portfolio_game
 from replay.kept import KeptRun
 from replay.what_if import Outcome, WhatIf, what_if
 from tests.domain.test_laws import LEGS, make_alert, random_walk

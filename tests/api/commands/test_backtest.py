@@ -125,7 +125,7 @@ def test_numbers_have_no_exponent(stage: Stage) -> None:
     stage.backtest(maker_fee="0.0000001", taker_fee="1e-9", slippage="0.00000001")
     listed = next(event["data"] for event in stage.events() if event["event"] == "account.instrument_listed.v1")
     assert (listed["maker_fee"], listed["taker_fee"], listed["slippage"]) == ("0.0000001", "0.000000001", "0.00000001")
-    for name in FILES:
+    for name in TEXTS:
         assert not re.search(r"\d[eE][+-]?\d+\b", (stage.out / name).read_text().replace("sha256", "")), name
 
 

@@ -207,7 +207,7 @@ def test_amounts_that_grow_past_64_bits_with_the_prices(stage: Stage) -> None:
 def test_strategy(stage: Stage, home: Path) -> None:
     arguments = stage.arguments()
     arguments[1] = "sma"
-    assert_refused(run(*arguments), "STRATEGY", "'sma'", "dca_signals")
+    assert_refused(run(*arguments), "strategy 'sma' is not known; allowed: dca_signals, grid, sma_cross, or a file")
     assert files(home) == []
 
 

@@ -15,7 +15,7 @@ from infrastructure.market_data.importers import candles_from
 from infrastructure.market_data.venue_candles import Series
 from infrastructure.venues.simulated import Terms
 from infrastructure.venues.simulated_market import TimedAlert
-from replay.backtest import Setup, game_of, play
+from replay.game import Setup, game_of, play
 from replay.kept import KeptRun
 from replay.verify import verify
 from tests.api.stage import command, environment, run, run_apart

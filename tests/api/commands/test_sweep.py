@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -80,6 +81,131 @@ def test_a_sweep_that_finds_nothing_says_so(candles: Path, tmp_path: Path) -> No
     ended = run("sweep", *swept(candles, tmp_path / "out", "--to", "2022-01-01T12:00:00Z"))
     assert (ended.code, ended.err) == (1, "")
     assert "no trial has a sharpe" in ended.out
+
+
+# --- the market, as a backtest is told of it ---------------------------------------------------------------------------
+
+PAIR = """\
+[parameters]
+fast = 5
+[risk]
+currency = "USDT"
+order_notional_max = "1500"
+[[instruments]]
+name = "BTC/USDT"
+candles = "btc.csv"
+tick = "0.01"
+step = "0.00001"
+parameters = {slow = 50}
+[[instruments]]
+name = "ETH/USDT"
+candles = "eth.csv"
+tick = "0.01"
+step = "0.0001"
+bot = "ether"
+parameters = {notional = "500"}
+"""
+
+
+def pair(folder: Path) -> Path:
+    """The configuration of two instruments, the second of which has candles for the first two days only."""
+    for name, market in (("btc", walk(3 * MINUTES_A_DAY)), ("eth", walk(2 * MINUTES_A_DAY, 4, 462_500))):
+        (folder / f"{name}.csv").write_text("\n".join([HEADER, *rows(market)]) + "\n")
+    config = folder / "pair.toml"
+    config.write_text(PAIR)
+    return config
+
+
+def same_figures(folder: Path, *options: str) -> dict[str, Any]:
+    """The one trial of a sweep, once it has been found to be the backtest with the same options."""
+    made = run("backtest", "sma_cross", *options, "--out", folder / "backtest", "--json")
+    assert (made.code, made.err) == (0, "")
+    told = ("sma_cross", *options, "--out", folder / "sweep", "--processes", "1", "--objective", "total_return")
+    said = run("sweep", *told, "--json")
+    assert (said.code, said.err) == (0, "")
+    (best,), metrics = said.json["best"], made.json["metrics"]
+    for name in ("total_return", "sharpe", "max_drawdown", "trades", "win_rate"):
+        assert best[name] == metrics[name], name
+    assert best["profit"] == float(metrics["net_profit"])
+    assert best["trades"] > 10
+    for name in ("instrument", "instruments", "tape_digest", "tape_digests"):
+        assert said.json.get(name) == made.json.get(name)
+    found: dict[str, Any] = said.json
+    return found
+
+
+def test_the_market_is_named_as_for_a_backtest(candles: Path, tmp_path: Path) -> None:
+    assert run("market", "import", candles, "--name", "btc").code == 0
+    terms = ("--balance=USDT=10000", "--balance=BTC=0.1", "--taker-fee=0.001", "--fee-asset=base")
+    said = same_figures(
+        tmp_path, "--set=notional=1000", "--tape=btc", "--instrument=BTC/USDT", "--from=2022-01-02",
+        "--periods-per-year=252", *terms,
+    )  # fmt: skip
+    assert (said["from"], said["to"], said["periods_per_year"]) == ("2022-01-02T00:00:00Z", "2022-01-04T00:00:00Z", 252)
+
+
+def test_several_instruments_with_parameters_and_limits_of_a_file(home: Path, tmp_path: Path) -> None:
+    assert home.exists()
+    config = ("--config", str(pair(tmp_path)), "--balance=USDT=10000", "--set=notional=1000", "--set=slow=20")
+    said = same_figures(tmp_path, *config)
+    assert said["fixed"] == {"notional": "1000", "slow": 20, "fast": 5}
+    assert (said["from"], said["to"]) == ("2022-01-01T00:00:00Z", "2022-01-04T00:00:00Z")
+    # The limit is in force in both: nothing is left of the bitcoin's orders where they are above it.
+    above = same_figures(tmp_path, *config[:-2], "--set=notional=2000", "--set=slow=20")
+    assert above["best"][0]["trades"] < said["best"][0]["trades"]
+
+
+def test_a_walk_forward_is_where_all_instruments_are(home: Path, tmp_path: Path) -> None:
+    assert home.exists()
+    told = ("--config", str(pair(tmp_path)), "--balance=USDT=10000", "--set=notional=1000", "--set=slow=20|40")
+    said = run("walk-forward", "sma_cross", *told, *DAILY, "--out", tmp_path / "out", "--processes", "1", "--json")
+    assert (said.code, said.err) == (0, "")
+    assert (said.json["from"], said.json["to"]) == ("2022-01-01T00:00:00Z", "2022-01-03T00:00:00Z")
+    assert [window["test_from"] for window in said.json["windows"]] == ["2022-01-02T00:00:00Z"]
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "refusal"),
+    [
+        (
+            ("fast = 5", "quick = 5"),
+            [],
+            "[parameters] quick: there is no such parameter; allowed: notional, fast, slow",
+        ),
+        (("fast = 5", 'fast = "x"'), [], "[parameters] fast: 'x'"),
+        (("{slow = 50}", "{low = 50}"), [], "parameters of BTC/USDT: low: there is no such parameter"),
+        (('{notional = "500"}', "{slow = 60}"), ["--set=slow=20|40"], "--set slow: nothing would differ"),
+        (('tick = "0.01"', 'tick = "0"'), [], "instruments, BTC/USDT: tick is 0; allowed: above 0"),
+        (("eth.csv", "none.csv"), [], "none.csv: there is no such file"),
+        (
+            ("", ""),
+            ["--from=2022-01-03"],
+            "--from and --to leave no candle of ETH/USDT; it has 2022-01-01T00:00:00Z to",
+        ),
+        (("", ""), ["--instrument=BTC/USDT", "--tape=x"], "--instrument is given, and"),
+    ],
+)
+def test_a_configuration_that_makes_no_sense(
+    change: tuple[str, str], more: list[str], refusal: str, home: Path, tmp_path: Path
+) -> None:
+    assert home.exists()
+    config = pair(tmp_path)
+    config.write_text(config.read_text().replace(*change, 1) if change[0] else PAIR)
+    ended = run(
+        "sweep", "sma_cross", "--config", config, "--balance=USDT=10000", "--set=notional=1000", *more, "--out",
+        tmp_path / "out",
+    )  # fmt: skip
+    assert (ended.code, ended.out) == (2, "")
+    assert refusal in ended.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_alerts_are_not_searched(candles: Path, tmp_path: Path) -> None:
+    ended = run("sweep", *["dca_signals", *swept(candles, tmp_path / "out")[1:]])
+    assert (ended.code, "this command is not for dca_signals, which acts on alerts" in ended.err) == (2, True)
+
+
+# --- walk-forward ------------------------------------------------------------------------------------------------------
 
 
 def test_a_walk_forward(candles: Path, tmp_path: Path) -> None:

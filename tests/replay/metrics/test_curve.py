@@ -15,8 +15,8 @@ from domain.errors import AmountError, InputError
 from domain.market import Instrument, make_instrument
 from domain.values import LARGEST, Asset, Cash, Fee, Price, Quantity, Side, Time
 from infrastructure.market_data.tape import Tape
-from replay.backtest import Game, game_of, play, portfolio_game
 from replay.demo import demo_alerts, demo_setup, demo_tape
+from replay.game import Game, game_of, play, portfolio_game
 from replay.metrics.curve import Curve, closes_at, equity_curve, notionals
 from replay.result import summarize
 from tests.infrastructure.venues.test_several_instruments import alert, portfolio, tape

@@ -4,6 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from domain.account.events import OrderFilled
 from domain.errors import InputError
@@ -11,8 +12,11 @@ from domain.strategy.registry import strategy_named
 from domain.values import DAY, Time
 from infrastructure.market_data.tape import Tape
 from infrastructure.venues.simulated import Terms
-from replay.backtest import MarketSetup, Portfolio
+from projections.performance import DEPOSIT
 from replay.demo import demo_tape
+from replay.game import MarketSetup, Portfolio
+from replay.inputs import InstrumentTable
+from replay.results import results_of
 from replay.sweep.backtests import BacktestJob
 from replay.sweep.job import Window, unseen
 from replay.sweep.objective import Objective
@@ -24,6 +28,7 @@ from tests.strategy_game import BTC, game_of, made, played
 
 DAYS = 6
 BALANCES = {"USDT": Decimal(100_000)}
+TABLE = InstrumentTable("BTC/USDT", Decimal("0.01"), Decimal("0.00001"))
 CROSS = {"fast": 20, "slow": 90, "notional": Decimal(10_000)}
 
 
@@ -36,7 +41,8 @@ def tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def job_on(tape: Path, market: Window | None = None) -> BacktestJob:
     terms = Terms(Decimal("0.0002"), Decimal("0.0005"))
-    return BacktestJob("sma_cross", Portfolio((MarketSetup(BTC, terms),), (), BALANCES, "spot"), (tape,), market)
+    portfolio = Portfolio((MarketSetup(BTC, terms),), (), BALANCES, "spot")
+    return BacktestJob("sma_cross", portfolio, (TABLE,), (tape,), market)
 
 
 def space_of(*texts: str) -> Space:
@@ -110,3 +116,22 @@ def test_a_walk_forward_chooses_and_trades(tape: Path) -> None:
             assert leg.tested.outcome["total_return"] == evaluate(leg.chosen.parameters, leg.test)["total_return"]
     assert len(result.legs) == 4
     assert len(result.returns) == 4
+
+
+def test_what_was_held_at_the_start_is_sold_not_short(tape: Path) -> None:
+    """A grid sells what the account came with: its round trips are those of the same run's own results, all of them long."""
+    loaded, holding = Tape.load(tape), {"USDT": Decimal(100_000), "BTC": Decimal(1)}
+    parameters = {"quantity": Decimal("0.01"), "levels_each_side": 20, "spacing_pct": Decimal("0.1")}
+    game = game_of([made("grid", strategy_named("grid"), parameters)], loaded, balances=holding)
+    results = results_of(game, played(game).records)
+    assert {trip.side for trip in results.trades.trips} == {"long"}
+    assert any(trip.opening_order == DEPOSIT for trip in results.trades.trips)
+    job = structs.replace(
+        job_on(tape), strategy="grid", portfolio=structs.replace(job_on(tape).portfolio, balances=holding)
+    )
+    outcome = job.prepare()(parameters, None)
+    figures = results.metrics.trades
+    assert outcome["trades"] == figures.trades > 20
+    assert outcome["profit"] == float(figures.net_profit)
+    assert outcome["win_rate"] == figures.win_rate
+    assert outcome["total_return"] == results.metrics.growth.total_return

@@ -23,6 +23,7 @@ from infrastructure.market_data.tape import Tape
 from infrastructure.plugins import code_of
 from infrastructure.venues.lane import Lane, Pace
 from infrastructure.venues.prepared import prepare
+from infrastructure.venues.scans import Scans
 from infrastructure.venues.simulated import SimulatedVenue, Terms, Wallet
 from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
 
@@ -207,7 +208,7 @@ def game_of(setup: Setup, tape: Tape, alerts: Sequence[TimedAlert]) -> Game:
     return portfolio_game(setup.portfolio(), [tape], alerts)
 
 
-def market_of(game: Game, pace: Pace = "skip") -> SimulatedMarket:
+def market_of(game: Game, pace: Pace = "skip", scans: Scans | None = None) -> SimulatedMarket:
     """The simulated market of a run: a book for each instrument, one wallet for all."""
     wallet = Wallet(game.cash)
     lanes = [
@@ -216,7 +217,7 @@ def market_of(game: Game, pace: Pace = "skip") -> SimulatedMarket:
             market.tape,
             SimulatedVenue(ACCOUNT, game.kind, market.instrument, market.terms, wallet, market.position),
             [
-                prepare(each.bot, each.strategy, each.parameters, market.tape)
+                prepare(each.bot, each.strategy, each.parameters, market.tape, scans)
                 for each in game.strategies
                 if each.instrument == market.instrument.id
             ],
@@ -226,9 +227,14 @@ def market_of(game: Game, pace: Pace = "skip") -> SimulatedMarket:
     return SimulatedMarket(lanes, game.opening, game.alerts, pace)
 
 
-def play(game: Game, ledger: Ledger, *, pace: Pace = "skip", watch: Watch | None = None) -> Core:
-    """Run the loop to the tapes' end, with the same log at every pace; `watch` is told how many candles have passed."""
-    market = market_of(game, pace)
+def play(
+    game: Game, ledger: Ledger, *, pace: Pace = "skip", watch: Watch | None = None, scans: Scans | None = None
+) -> Core:
+    """Run the loop to the tapes' end, with the same log at every pace; `watch` is told how many candles have passed.
+
+    `scans` are kept from run to run: what features were there is not computed again.
+    """
+    market = market_of(game, pace, scans)
     core = Core()
     run(core, _Watched(market, watch) if watch else market, ledger, market)
     return core
