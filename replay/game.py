@@ -132,6 +132,11 @@ class Game(Struct, frozen=True):
         return Time(min([*starts, *(alert.at for alert in self.alerts)], default=0))
 
 
+def name_of(game: Game) -> str:
+    """What it is run by: its strategies; without one, position groups from alerts."""
+    return ", ".join(dict.fromkeys(each.strategy.name for each in game.strategies)) or STRATEGY
+
+
 def check_portfolio(portfolio: Portfolio) -> tuple[int, list[int]]:
     """Refuse what no tape could make good; the cash and each market's position at the start, in quanta."""
     instruments = [market.instrument for market in portfolio.markets]

@@ -1,17 +1,14 @@
 """Keeping a backtest: its records into Postgres as it runs, its projections after."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from domain.message import Event, Record
-from domain.ports import Ledger
 from infrastructure.event_store.database import Database
 from infrastructure.event_store.ledger import PostgresLedger, RunOpening
 from infrastructure.event_store.runs import Run
 from infrastructure.read_models import update_all
-from replay.game import STRATEGY, Game, Window
+from replay.game import Game, Window, name_of
 
 
 class KeptRun:
@@ -53,11 +50,6 @@ def window_of(run: Run) -> Window | None:
     return found
 
 
-def name_of(game: Game) -> str:
-    """What it is run by: its strategies; without one, position groups from alerts."""
-    return ", ".join(dict.fromkeys(each.strategy.name for each in game.strategies)) or STRATEGY
-
-
 def _opening(game: Game) -> RunOpening:
     first, *others = game.markets
     name = name_of(game)
@@ -75,14 +67,3 @@ def _opening(game: Game) -> RunOpening:
         tape_name=first.tape.instrument or None,
         tape_digest=first.tape.digest,
     )
-
-
-class Ledgers:
-    """Several ledgers as one: each gets every append, in order."""
-
-    def __init__(self, ledgers: Sequence[Ledger]) -> None:
-        self._ledgers = ledgers
-
-    def append(self, records: list[Record[Event]]) -> None:
-        for ledger in self._ledgers:
-            ledger.append(records)

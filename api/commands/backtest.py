@@ -16,7 +16,9 @@ from domain.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from infrastructure.event_store.database import Database
     from infrastructure.market_data.shelf import Stored
+    from infrastructure.settings import Settings
     from infrastructure.venues.simulated_market import TimedAlert
     from replay.game import Game
     from replay.plan import Account, Plan
@@ -68,7 +70,6 @@ def backtest(
     One instrument is said by --instrument with --candles, --tape or --market, several by [[instruments]] in the
     configuration. dca_signals needs --signals, --config, --tick and --step. Exit code 1 where a strategy broke.
     """
-    from infrastructure.database import open_database
     from infrastructure.settings import load_settings
     from infrastructure.venues.lane import PACES
     from replay.plan import check_one_of
@@ -85,7 +86,7 @@ def backtest(
             prepared = _prepared(strategy, place, terms, config, signals, values or [])
             check_folder(out)
         with watch.phase("write"):
-            database = stack.enter_context(open_database(settings)) if keep else None
+            database = _database(stack, settings) if keep else None
         # All that could be refused without the candles has been; from here on things are written.
         with watch.phase("import"):
             stored = prepared.stored(settings.home)
@@ -95,6 +96,12 @@ def backtest(
         with progress("candles", game.candles, quiet=as_json) as advance:
             summary = carry_out(game, out, watch, database, advance, asked)
     return show(summary, out, as_json=as_json)
+
+
+def _database(stack: ExitStack, settings: "Settings") -> "Database":
+    from infrastructure.database import open_database
+
+    return stack.enter_context(open_database(settings))
 
 
 class Prepared(Struct, frozen=True):
