@@ -142,6 +142,10 @@ def check_portfolio(portfolio: Portfolio) -> tuple[int, list[int]]:
     instruments = [market.instrument for market in portfolio.markets]
     for bot in portfolio.bots:
         check_settings(bot.settings)
+    owners = [bot.bot for bot in portfolio.bots] + [each.bot for each in portfolio.strategies]
+    for owner in owners:
+        if owners.count(owner) > 1:
+            raise InputError(f"bot {owner!r} is named twice; allowed: each bot and strategy under a name of its own")
     for instrument in instruments:
         if instrument.base == instrument.quote:
             raise InputError(f"instrument {instrument.id}: base and quote must be two assets")

@@ -98,7 +98,7 @@ class SimulatedVenue:
         if self.last is not None and kind == "limit":
             resting.marketable = self.last <= limit if side == "buy" else self.last >= limit
         wallet = self.wallet
-        if whole > wallet.cash - wallet.locked:
+        if whole and whole > wallet.cash - wallet.locked:
             return [self._reject(resting, limit, quantity)]
         resting.locked = whole
         wallet.locked += whole

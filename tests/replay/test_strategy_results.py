@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from domain.account.events import AccountKind
+from domain.errors import InputError
 from domain.market import make_instrument
 from domain.message import Event, Record
 from domain.strategies.sma_cross import STRATEGY as CROSS_NOW
@@ -131,3 +132,10 @@ def test_one_that_broke_is_counted() -> None:
     assert seen == list(kept)
     assert counts.failed == [StrategyFailed("b", "main", "ValueError: b")]
     assert (counts.records, counts.fills, counts.orders, counts.denied) == (len(kept), 0, 0, 0)
+
+
+def test_two_strategies_under_one_name_are_refused() -> None:
+    """The log would refuse the second, and a rerun could not tell whose features were whose."""
+    twice = [setup_of("one", "grid", GRID), setup_of("one", "sma_cross", CROSS)]
+    with pytest.raises(InputError, match="bot 'one' is named twice"):
+        game(twice, MONEY)

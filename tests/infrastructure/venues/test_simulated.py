@@ -140,6 +140,15 @@ def test_a_reduce_only_order_with_nothing_left_to_reduce_is_cancelled_not_filled
     assert market.position == 0
 
 
+@pytest.mark.parametrize(("kind", "side"), [("margin", "buy"), ("margin", "sell"), ("spot", "sell")])
+def test_an_order_that_locks_nothing_is_taken_when_the_cash_is_below_zero(kind: Any, side: Any) -> None:
+    """Fees can bring it there: what closes a position must still get out."""
+    market = venue(cash=-1, kind=kind)
+    (report,) = send(market, 1, side, "market")
+    assert isinstance(report, AcceptReported)
+    assert candle(market, 10000, 10100, 9900) == [(1, 10000, 1000, "taker")]
+
+
 def test_what_cannot_be_paid_at_the_open_is_refused() -> None:
     market = venue(cash=100 * 10**8)
     send(market, 1, kind="market")
