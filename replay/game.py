@@ -24,7 +24,7 @@ from infrastructure.plugins import code_of
 from infrastructure.venues.lane import Lane, Pace
 from infrastructure.venues.prepared import prepare
 from infrastructure.venues.scans import Scans
-from infrastructure.venues.simulated import SimulatedVenue, Terms, Wallet
+from infrastructure.venues.simulated import RULES, Rules, SimulatedVenue, Terms, Wallet
 from infrastructure.venues.simulated_market import SimulatedMarket, TimedAlert
 
 ACCOUNT = "main"
@@ -95,6 +95,7 @@ class Portfolio(Struct, frozen=True):
     unrouted: bool = False
     """Whether there is a source for alerts that no bot is meant to hear."""
     strategies: tuple[StrategySetup, ...] = ()
+    rules: Rules = RULES
 
 
 class Played(Struct, frozen=True):
@@ -120,6 +121,7 @@ class Game(Struct, frozen=True):
     strategies: Sequence[StrategySetup] = ()
     window: Window | None = None
     """The stretch that was cut out of the tapes, where they are not whole."""
+    rules: Rules = RULES
 
     @property
     def candles(self) -> int:
@@ -182,7 +184,7 @@ def portfolio_game(portfolio: Portfolio, tapes: Sequence[Tape], alerts: Sequence
             worth += market.instrument.notional(max(market.tape.highs), market.position)
             checked(worth, f"the balance in {market.instrument.quote} at the tape's highest price")
     opening = [Input(OPERATOR, command) for command in (*_account_of(portfolio, cash, markets), *_bots_of(portfolio))]
-    return Game(markets, portfolio.kind, cash, opening, alerts, portfolio.strategies)
+    return Game(markets, portfolio.kind, cash, opening, alerts, portfolio.strategies, rules=portfolio.rules)
 
 
 def _account_of(portfolio: Portfolio, cash: int, markets: Sequence[Played]) -> Iterator[Command]:
@@ -224,7 +226,7 @@ def market_of(game: Game, pace: Pace = "skip", scans: Scans | None = None) -> Si
         Lane(
             market.instrument.id,
             market.tape,
-            SimulatedVenue(ACCOUNT, game.kind, market.instrument, market.terms, wallet, market.position),
+            SimulatedVenue(ACCOUNT, game.kind, market.instrument, market.terms, wallet, market.position, game.rules),
             [
                 prepare(each.bot, each.strategy, each.parameters, market.tape, scans)
                 for each in game.strategies

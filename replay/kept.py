@@ -8,6 +8,7 @@ from infrastructure.event_store.database import Database
 from infrastructure.event_store.ledger import PostgresLedger, RunOpening
 from infrastructure.event_store.runs import Run
 from infrastructure.read_models import update_all
+from infrastructure.venues.simulated import RULES, Rules
 from replay.game import Game, Window, name_of
 
 
@@ -50,15 +51,29 @@ def window_of(run: Run) -> Window | None:
     return found
 
 
+def rules_of(run: Run) -> Rules:
+    """The fill rules that a kept run was played by."""
+    try:
+        found: Rules = msgspec.convert(run.settings.get("rules", RULES), Rules)
+    except msgspec.ValidationError:
+        return RULES  # as in `tapes_of`
+    return found
+
+
 def _opening(game: Game) -> RunOpening:
     first, *others = game.markets
     name = name_of(game)
     cut: dict[str, Any] = {} if game.window is None else {"window": list(game.window)}
+    if game.rules != RULES:
+        cut["rules"] = game.rules
     if others:
         ids: list[str] = [market.instrument.id for market in game.markets]
         tapes = {market.instrument.id: market.tape.digest for market in game.markets}
         return RunOpening(
-            f"{name} {', '.join(ids)}", "backtest", {"strategy": name, "instruments": ids, "tapes": tapes, **cut}
+            f"{name} {', '.join(ids)}",
+            "backtest",
+            {"strategy": name, "instruments": ids, "tapes": tapes, **cut},
+            rules=game.rules,
         )
     return RunOpening(
         label=f"{name} {first.instrument.id}",
@@ -66,4 +81,5 @@ def _opening(game: Game) -> RunOpening:
         settings={"strategy": name, "instrument": first.instrument.id, **cut},
         tape_name=first.tape.instrument or None,
         tape_digest=first.tape.digest,
+        rules=game.rules,
     )

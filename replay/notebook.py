@@ -28,7 +28,7 @@ from infrastructure.market_data.tape import COLUMNS, Tape
 from infrastructure.plugins import load_plugins
 from infrastructure.settings import load_settings
 from infrastructure.strategy_file import strategy_from, strategy_of
-from infrastructure.venues.simulated import Terms
+from infrastructure.venues.simulated import ALL_RULES, RULES, Rules, Terms
 from replay.frames import curve_frame, events_frame, fills_frame, round_trips_frame
 from replay.game import Game, Watch, Window, play
 from replay.inputs import InstrumentTable
@@ -110,6 +110,7 @@ def backtest(  # noqa: PLR0913  (what a person sets, each with a name)
     min_notional: Amount = 0,
     account: AccountKind = "spot",
     fee_asset: FeeAsset = "quote",
+    fill: Rules = RULES,
     start: When | None = None,
     end: When | None = None,
     periods_per_year: float = PERIODS_PER_YEAR,
@@ -123,11 +124,12 @@ def backtest(  # noqa: PLR0913  (what a person sets, each with a name)
     charges = Terms(_number("maker_fee", maker_fee), _number("taker_fee", taker_fee), _number("slippage", slippage))
     check_one_of("account", account, KINDS)
     check_one_of("fee_asset", fee_asset, FEE_ASSETS)
+    check_one_of("fill", fill, ALL_RULES)
     check_rate("maker_fee", charges.maker_fee)
     check_rate("taker_fee", charges.taker_fee)
     check_rate("slippage", charges.slippage, 0)
     held = {asset: _number(f"balances {asset}", amount) for asset, amount in balances.items()}
-    asked = Account(account, held, charges, _number("min_notional", min_notional), fee_asset)
+    asked = Account(account, held, charges, _number("min_notional", min_notional), fee_asset, fill)
     market = InstrumentTable(instrument, _grid("tick", tick), _grid("step", step))
     window = window_between(_time_of(start), _time_of(end), ("start", "end"))
     plan = plan_of(_strategy_of(strategy), None, market, window)

@@ -15,7 +15,7 @@ from domain.signal.alert import parse_alert, plain_symbol, plain_timeframe
 from domain.signal.body import MalformedAlertError
 from domain.values import InstrumentId
 from infrastructure.market_data.shelf import NAME, NAME_ALLOWED, Stored, find_tape, import_cached
-from infrastructure.venues.simulated import Terms
+from infrastructure.venues.simulated import RULES, Rules, Terms
 from infrastructure.venues.simulated_market import TimedAlert
 from replay.game import SOURCE, STRATEGY, UNROUTED, BotSetup, MarketSetup, Portfolio, check_portfolio
 from replay.inputs import InstrumentConfig, InstrumentTable, Route, only
@@ -32,6 +32,7 @@ class Account(Struct, frozen=True):
     terms: Terms
     min_notional: Decimal = Decimal(0)
     fee_asset: FeeAsset = "quote"
+    rules: Rules = RULES
 
 
 class Plan(Struct, frozen=True):
@@ -50,7 +51,9 @@ class Plan(Struct, frozen=True):
             MarketSetup(self._instrument(table, account, scale), account.terms)
             for table, scale in zip(self.markets, known, strict=True)
         )
-        return Portfolio(markets, self.bots, account.balances, account.kind, self.commands, unrouted)
+        return Portfolio(
+            markets, self.bots, account.balances, account.kind, self.commands, unrouted, rules=account.rules
+        )
 
     def _instrument(self, table: InstrumentTable, account: Account, scale: int) -> Instrument:
         minimum = account.min_notional if table.min_notional is None else table.min_notional

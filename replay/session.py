@@ -14,7 +14,6 @@ from domain.errors import InputError
 from domain.message import Event, Record
 from domain.ports import Ledger
 from infrastructure.venues.lane import Pace
-from infrastructure.venues.simulated import RULES
 from replay import result
 from replay.game import Game, Watch, name_of, play
 from replay.metrics.metrics import PERIODS_PER_YEAR
@@ -131,7 +130,7 @@ def summarize(
         "run": run,
         "strategy": name_of(game),
         **_instruments(game),
-        "rules": RULES,
+        "rules": game.rules,
         "counts": {"candles": game.candles, **figures.pop("counts")},
         **figures,
         "metrics": None if made is None else metric_figures(made.metrics),

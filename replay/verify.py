@@ -29,7 +29,7 @@ from infrastructure.market_data.tape import Tape
 from infrastructure.plugins import code_of
 from replay.facts import facts_of
 from replay.game import Game, Played, StrategySetup, play
-from replay.kept import tapes_of, window_of
+from replay.kept import rules_of, tapes_of, window_of
 from replay.paper import play_inbox
 
 DivergenceClass = Literal[
@@ -188,7 +188,7 @@ def _game(log: "_Log", run: Run, tapes: Mapping[str, Tape]) -> Game:
         for event, setup in zip(facts.strategies, setups, strict=True)
         if event.code != code_of(setup.strategy)
     ]
-    return Game(markets, facts.kind, facts.cash, facts.opening, facts.alerts, setups)
+    return Game(markets, facts.kind, facts.cash, facts.opening, facts.alerts, setups, rules=rules_of(run))
 
 
 def _strategy(event: StrategyStarted) -> StrategySetup:

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from api.commands import market_options as options
 from api.commands.market_options import Market, Terms
-from api.commands.options import JSON
+from api.commands.options import JSON, spelled
 from api.terminal import EXIT_CLEAN, EXIT_FOUND, exits, print_json, progress
 from domain.errors import InputError
 
@@ -37,28 +37,15 @@ KEEP = Annotated[bool, typer.Option("--keep", help="Keep the run in Postgres.")]
 
 
 @exits
+@spelled(place=Market, terms=Terms)
 def backtest(
+    place: Market,
+    terms: Terms,
     strategy: STRATEGY,
-    balance: options.BALANCE,
     out: OUT,
     values: options.VALUES = None,
     config: options.CONFIG = None,
     signals: SIGNALS = None,
-    candles: options.CANDLES = None,
-    tape: options.TAPE = None,
-    market: options.MARKET = None,
-    timeframe: options.TIMEFRAME = "1m",
-    start: options.FROM = None,
-    end: options.TO = None,
-    instrument: options.INSTRUMENT = None,
-    tick: options.TICK = None,
-    step: options.STEP = None,
-    min_notional: options.MIN_NOTIONAL = "0",
-    maker_fee: options.MAKER_FEE = "0",
-    taker_fee: options.TAKER_FEE = "0",
-    slippage: options.SLIPPAGE = "0",
-    account: options.ACCOUNT = "spot",
-    fee_asset: options.FEE_ASSET = "quote",
     feed: FEED = "skip",
     periods: options.PERIODS = 365,
     lines: LINES = None,
@@ -77,8 +64,6 @@ def backtest(
 
     check_one_of("--feed", feed, PACES)
     settings, watch = load_settings(), Stopwatch()
-    place = Market(instrument, candles, tape, market, timeframe, start, end, tick, step)
-    terms = Terms(balance, min_notional, maker_fee, taker_fee, slippage, account, fee_asset)
     options.check(place, terms)
     asked = Asked(lines=strategy == DCA if lines is None else lines, pace=cast("Any", feed), periods_per_year=periods)
     with ExitStack() as stack:

@@ -6,7 +6,7 @@ import typer
 
 from api.commands import market_options as options
 from api.commands.market_options import Market, Terms
-from api.commands.options import JSON
+from api.commands.options import JSON, spelled
 from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json, printable, progress
 
 if TYPE_CHECKING:
@@ -23,26 +23,13 @@ SAID = {
 
 
 @exits
+@spelled(place=Market, terms=Terms)
 def lookahead(
+    place: Market,
+    terms: Terms,
     strategy: options.STRATEGY,
-    balance: options.BALANCE,
     values: options.VALUES = None,
     config: options.CONFIG = None,
-    candles: options.CANDLES = None,
-    tape: options.TAPE = None,
-    market: options.MARKET = None,
-    timeframe: options.TIMEFRAME = "1m",
-    start: options.FROM = None,
-    end: options.TO = None,
-    instrument: options.INSTRUMENT = None,
-    tick: options.TICK = None,
-    step: options.STEP = None,
-    min_notional: options.MIN_NOTIONAL = "0",
-    maker_fee: options.MAKER_FEE = "0",
-    taker_fee: options.TAKER_FEE = "0",
-    slippage: options.SLIPPAGE = "0",
-    account: options.ACCOUNT = "spot",
-    fee_asset: options.FEE_ASSET = "quote",
     cuts: Annotated[int, typer.Option(min=1, help="At how many candles the tape is cut.")] = 20,
     seed: Annotated[int, typer.Option(help="The same seed gives the same cuts.")] = 1,
     as_json: JSON = False,
@@ -54,8 +41,6 @@ def lookahead(
     """
     from replay.honesty import runs_of_shift_test, shift_test
 
-    place = Market(instrument, candles, tape, market, timeframe, start, end, tick, step)
-    terms = Terms(balance, min_notional, maker_fee, taker_fee, slippage, account, fee_asset)
     game = options.game_of(strategy, place, terms, config, values or [])
     with progress("runs", runs_of_shift_test(cuts), quiet=as_json) as advance:
         found = shift_test(game, cuts, seed, advance)

@@ -39,21 +39,22 @@ TAKER_FEE = Annotated[str, typer.Option(help="Fraction of the notional that othe
 SLIPPAGE = Annotated[str, typer.Option(help="Fraction of the price that market and stop orders lose.")]
 ACCOUNT = Annotated[str, typer.Option(help="spot, or margin: may be short, at a leverage of one.")]
 FEE_ASSET = Annotated[str, typer.Option(help="Where the fee of a buy is taken: quote or base.")]
+FILL = Annotated[str, typer.Option(help="candle-v1: at the next open; close-fill: at the close that decided.")]
 PERIODS = Annotated[float, typer.Option("--periods-per-year", help="Trading days: 365, 252 for stocks.")]
 
 
 class Market(Struct, frozen=True):
     """The options on the market, as they were typed: which instrument, where its candles come from, which of them."""
 
-    instrument: str | None
-    candles: Path | None = None
-    tape: str | None = None
-    market: str | None = None
-    timeframe: str = "1m"
-    start: str | None = None
-    end: str | None = None
-    tick: str | None = None
-    step: str | None = None
+    instrument: INSTRUMENT = None
+    candles: CANDLES = None
+    tape: TAPE = None
+    market: MARKET = None
+    timeframe: TIMEFRAME = "1m"
+    start: FROM = None
+    end: TO = None
+    tick: TICK = None
+    step: STEP = None
 
     def table(self) -> "InstrumentTable | None":
         """The one market that they name; None where they name none, and a configuration has to."""
@@ -97,21 +98,24 @@ class Market(Struct, frozen=True):
 class Terms(Struct, frozen=True):
     """The options on the account, as they were typed."""
 
-    balance: list[str]
-    min_notional: str = "0"
-    maker_fee: str = "0"
-    taker_fee: str = "0"
-    slippage: str = "0"
-    account: str = "spot"
-    fee_asset: str = "quote"
+    balance: BALANCE
+    min_notional: MIN_NOTIONAL = "0"
+    maker_fee: MAKER_FEE = "0"
+    taker_fee: TAKER_FEE = "0"
+    slippage: SLIPPAGE = "0"
+    account: ACCOUNT = "spot"
+    fee_asset: FEE_ASSET = "quote"
+    fill: FILL = "candle-v1"
 
 
 def check(market: Market, terms: Terms) -> None:
     """Everything that can be refused before a file is read."""
+    from infrastructure.venues.simulated import ALL_RULES
     from replay.plan import FEE_ASSETS, KINDS, check_one_of, check_rate
 
     check_one_of("--account", terms.account, KINDS)
     check_one_of("--fee-asset", terms.fee_asset, FEE_ASSETS)
+    check_one_of("--fill", terms.fill, ALL_RULES)
     for name, grid in (("tick", market.tick), ("step", market.step)):
         if grid is not None:
             _amount(name, grid, None)
@@ -130,8 +134,9 @@ def account_of(terms: Terms) -> "Account":
     charges = VenueTerms(
         number("maker_fee", terms.maker_fee), number("taker_fee", terms.taker_fee), number("slippage", terms.slippage)
     )
-    kind, fee_asset = cast("Any", terms.account), cast("Any", terms.fee_asset)
-    return Account(kind, _balances(terms.balance), charges, number("min_notional", terms.min_notional), fee_asset)
+    kind, fee_asset, rules = cast("tuple[Any, ...]", (terms.account, terms.fee_asset, terms.fill))
+    least = number("min_notional", terms.min_notional)
+    return Account(kind, _balances(terms.balance), charges, least, fee_asset, rules)
 
 
 def plan_of(strategy: str, market: Market, config: Path | None, values: list[str]) -> "StrategyPlan":

@@ -6,7 +6,7 @@ import typer
 
 from api.commands import market_options as options
 from api.commands.market_options import Market, Terms
-from api.commands.options import JSON
+from api.commands.options import JSON, spelled
 from api.terminal import EXIT_CLEAN, EXIT_FOUND, console, exits, print_json, progress
 
 if TYPE_CHECKING:
@@ -16,26 +16,13 @@ TOLERANCE = 1e-9
 
 
 @exits
+@spelled(place=Market, terms=Terms)
 def recursive(
+    place: Market,
+    terms: Terms,
     strategy: options.STRATEGY,
-    balance: options.BALANCE,
     values: options.VALUES = None,
     config: options.CONFIG = None,
-    candles: options.CANDLES = None,
-    tape: options.TAPE = None,
-    market: options.MARKET = None,
-    timeframe: options.TIMEFRAME = "1m",
-    start: options.FROM = None,
-    end: options.TO = None,
-    instrument: options.INSTRUMENT = None,
-    tick: options.TICK = None,
-    step: options.STEP = None,
-    min_notional: options.MIN_NOTIONAL = "0",
-    maker_fee: options.MAKER_FEE = "0",
-    taker_fee: options.TAKER_FEE = "0",
-    slippage: options.SLIPPAGE = "0",
-    account: options.ACCOUNT = "spot",
-    fee_asset: options.FEE_ASSET = "quote",
     later: Annotated[
         list[int] | None, typer.Option(min=1, help="Begin so many candles later; may be repeated.")
     ] = None,
@@ -50,8 +37,6 @@ def recursive(
     """
     from replay.start_dependence import BEGINS, start_test
 
-    place = Market(instrument, candles, tape, market, timeframe, start, end, tick, step)
-    terms = Terms(balance, min_notional, maker_fee, taker_fee, slippage, account, fee_asset)
     game = options.game_of(strategy, place, terms, config, values or [])
     begins = later or BEGINS
     with progress("runs", 1 + len(begins), quiet=as_json) as advance:

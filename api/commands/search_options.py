@@ -39,11 +39,11 @@ PROCESSES = Annotated[int | None, typer.Option(help="How many workers; as many a
 class Search(Struct, frozen=True):
     """The options on the search, as they were typed."""
 
-    search: str
-    trials: int | None
-    seed: int
-    batch: int
-    objective: str
+    search: SEARCH = "grid"
+    trials: TRIALS = None
+    seed: SEED = 1
+    batch: BATCH = 8
+    objective: OBJECTIVE = "sharpe"
 
 
 class Asked(Struct, frozen=True):
@@ -137,14 +137,13 @@ def _stretch(asked: Asked, stored: "Sequence[Stored]", *, common: bool) -> "Wind
 
 def _about(asked: Asked, stored: "Sequence[Stored]", window: "Window") -> dict[str, Any]:
     from domain.values import time_text
-    from infrastructure.venues.simulated import RULES
 
     names = [table.name for table in asked.plan.markets]
     digests = [each.header.digest for each in stored]
     account = asked.account
     return {
         **({"instrument": names[0]} if len(names) == 1 else {"instruments": names}),
-        "rules": RULES,
+        "rules": account.rules,
         "from": time_text(window.start),
         "to": time_text(window.end),
         "balances": {asset: str(amount) for asset, amount in account.balances.items()},

@@ -15,7 +15,7 @@ from domain.market import make_instrument
 from domain.strategy.registry import read_parameters, strategy_named
 from infrastructure.market_data.importers import read_candles
 from infrastructure.market_data.tape import Tape
-from infrastructure.venues.simulated import Terms
+from infrastructure.venues.simulated import RULES, Rules, Terms
 from replay.game import MarketSetup, Portfolio, StrategySetup, play, portfolio_game
 from replay.spool import Spool
 
@@ -32,7 +32,7 @@ class Ran(NamedTuple):
     profit: float
 
 
-def run_strategy(strategy: str, parameters: dict[str, Any], tape: Tape) -> Ran:
+def run_strategy(strategy: str, parameters: dict[str, Any], tape: Tape, rules: Rules = RULES) -> Ran:
     """`parameters` are those of a workload. The account has its balances, `quote` and `base`, from the start."""
     instrument = make_instrument(
         SYMBOL, Decimal(parameters["tick"]), Decimal(parameters["step"]), Decimal(0), price_scale=tape.price_scale
@@ -46,6 +46,7 @@ def run_strategy(strategy: str, parameters: dict[str, Any], tape: Tape) -> Ran:
         (),
         balances,
         strategies=(StrategySetup(strategy, plugin, wanted, instrument.id),),
+        rules=rules,
     )
     game = portfolio_game(portfolio, [tape], [])
     with Spool() as spool:
@@ -73,7 +74,7 @@ def _fills_on(spool: Spool) -> Iterator[OrderFilled]:
 def run(workload: str, parameters: dict[str, Any], data: Path) -> Answer:
     tape = read_candles(data, instrument=SYMBOL)
     if not parameters.get("sweep"):
-        ran = run_strategy(workload, parameters, tape)
+        ran = run_strategy(workload, parameters, tape, parameters.get("rules", RULES))
         return Answer(ran.engine, len(ran.fills), ran.profit, lambda: ran.fills)
     all_ran = [
         run_strategy(workload, parameters | {"fast": fast, "slow": slow}, tape) for fast, slow in product(*SWEEP)

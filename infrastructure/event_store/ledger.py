@@ -34,6 +34,7 @@ class RunOpening(Struct, frozen=True):
     settings: dict[str, object]
     tape_name: str | None = None
     tape_digest: str | None = None
+    rules: str = RULES
 
 
 class Sent(Struct, frozen=True):
@@ -62,7 +63,7 @@ class PostgresLedger:
     @classmethod
     def begin(cls, database: Database, opening: RunOpening, at: Time, group_size: int = GROUP_SIZE) -> "PostgresLedger":
         """Open a run and record which code it runs under, at the time of its first input."""
-        started = EngineStarted(engine_version(), rules_hash(), RULES)
+        started = EngineStarted(engine_version(), rules_hash(), opening.rules)
         ledger = cls(database, _insert_run(database, opening, started), group_size)
         record: Record[Event] = Record(ENGINE_STREAM, 1, at, "engine", None, (started,), "engine")
         database.recorder.insert_events([ledger._mapper.to_stored_event(record)])

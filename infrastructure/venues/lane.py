@@ -142,7 +142,11 @@ class Lane:
         """Carry out an effect. An order that comes inside a candle rests from the next; a cancel acts at its end."""
         self._venue.now = now
         if type(effect) is SubmitOrder:
-            return self._venue.submit(effect)
+            reports = self._venue.submit(effect)
+            if self._venue.fills_at_close and self.passed:
+                last = self.passed - 1
+                reports += self._venue.at_close(effect.order, Time(self.times[last]), self.tape.closes[last])
+            return reports
         if type(effect) is CancelOrder and self.passed <= self._last and self.times[self.passed] < now:
             self._cancels.append(effect)
             return ()

@@ -9,14 +9,15 @@ from domain.values import Side
 NOWHERE_BELOW = -1
 NOWHERE_ABOVE = 2**63 - 1
 NOWHERE = (NOWHERE_BELOW, NOWHERE_ABOVE)
-LIMIT = 2
+MARKET, STOP, LIMIT = 0, 1, 2
+"""The order in which a candle fills."""
 STANDS: dict[tuple[OrderType, Side], tuple[int, bool]] = {
-    ("market", "buy"): (0, True),
-    ("market", "sell"): (0, True),
-    ("stop", "buy"): (1, False),
-    ("stop", "sell"): (1, True),
-    ("stop_limit", "buy"): (1, False),
-    ("stop_limit", "sell"): (1, True),
+    ("market", "buy"): (MARKET, True),
+    ("market", "sell"): (MARKET, True),
+    ("stop", "buy"): (STOP, False),
+    ("stop", "sell"): (STOP, True),
+    ("stop_limit", "buy"): (STOP, False),
+    ("stop_limit", "sell"): (STOP, True),
     ("limit", "buy"): (LIMIT, True),
     ("limit", "sell"): (LIMIT, False),
 }

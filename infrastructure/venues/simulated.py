@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from decimal import Decimal
 from operator import itemgetter
+from typing import Literal, get_args
 
 from msgspec import Struct
 
@@ -37,9 +38,13 @@ from domain.values import (
     floor_ratio,
     ratio,
 )
-from infrastructure.venues.resting import LIMIT, NOWHERE_ABOVE, NOWHERE_BELOW, STANDS, Resting
+from infrastructure.venues.resting import LIMIT, MARKET, NOWHERE_ABOVE, NOWHERE_BELOW, STANDS, Resting
 
-RULES = "candle-v1"
+Rules = Literal["candle-v1", "close-fill"]
+RULES: Rules = "candle-v1"
+"""How candles fill. `close-fill` is the same but for this: an order that could trade when it comes does so at once, at the
+last close; and what rests fills at its own price, also where a candle opens beyond it. So nautilus_trader's bars fill."""
+ALL_RULES: tuple[Rules, ...] = get_args(Rules)
 ENDED_KEPT = 1024
 """How many ended orders the venue still answers queries about."""
 _STOPS = frozenset({"stop", "stop_limit"})
@@ -68,8 +73,16 @@ class SimulatedVenue:
     """
 
     def __init__(
-        self, account: str, kind: AccountKind, instrument: Instrument, terms: Terms, wallet: Wallet, position: int
+        self,
+        account: str,
+        kind: AccountKind,
+        instrument: Instrument,
+        terms: Terms,
+        wallet: Wallet,
+        position: int,
+        rules: Rules = RULES,
     ) -> None:
+        self.fills_at_close = rules == "close-fill"
         self.wallet = wallet
         self.position = position
         self.last: int | None = None
@@ -190,20 +203,20 @@ class SimulatedVenue:
 
         An order fills (or triggers) at its level, or at the open where that is beyond it.
         """
-        working, met = self._working, []
+        working, met, own = self._working, [], self.fills_at_close
         for level, number in reversed(self._falling):
             if level < low:
                 break
             resting = working[number]
             if resting.since <= at:
-                price = min(open_, level)
+                price = level if own and resting.rank == LIMIT else min(open_, level)
                 met.append((resting.rank, open_ - price, number, price, resting))
         for level, number in self._rising:
             if level > high:
                 break
             resting = working[number]
             if resting.since <= at:
-                price = max(open_, level)
+                price = level if own and resting.rank == LIMIT else max(open_, level)
                 met.append((resting.rank, price - open_, number, price, resting))
         if len(met) > 1:
             met.sort(key=_FIRST_THREE)
@@ -229,19 +242,32 @@ class SimulatedVenue:
             self._execute(resting, fill_price, quantity, at, reports)
         return reports
 
+    def at_close(self, number: int, at: Time, close: int) -> list[Fact]:
+        """Fill an order that has just come, where it could trade at the close of the candle that opened at `at`."""
+        resting = self._working.get(number)
+        reports: list[Fact] = []
+        if resting is None or not self.fills_at_close:
+            return reports
+        beyond = close < resting.level if resting.falls else close > resting.level
+        if resting.rank == MARKET or (resting.rank == LIMIT and beyond):
+            self._execute(resting, close, resting.left, at, reports, takes=True)
+        return reports
+
     def _trigger(self, resting: Resting) -> None:
         self._leave(resting)
         resting.triggered = True
         self._stand(resting)
 
-    def _execute(self, resting: Resting, price: int, quantity: int, at: Time, reports: list[Fact]) -> None:
+    def _execute(
+        self, resting: Resting, price: int, quantity: int, at: Time, reports: list[Fact], *, takes: bool = False
+    ) -> None:
         """Fill an order and settle it, or end it where it may not be filled; what is to be said of it joins the reports."""
         if resting.reduce_only:
             quantity = min(quantity, self._reducible(resting))
             if quantity <= 0:
                 reports.append(self._end(resting, "nothing left to reduce"))
                 return
-        maker, buys = resting.rank == LIMIT, resting.side == "buy"
+        maker, buys = resting.rank == LIMIT and not takes, resting.side == "buy"
         if not maker and self._slippage:
             price = self._slip(resting.side, price)
         instrument, wallet = self._instrument, self.wallet

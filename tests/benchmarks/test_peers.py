@@ -98,6 +98,17 @@ def test_the_rough_market_has_gaps_and_meets_many_levels_at_once() -> None:
     assert max(high - low for _, high, low, *_ in rows) > 3 * 13_000
 
 
+@pytest.mark.parametrize(("workload", "rough"), [("sma_cross", False), ("sma_cross", True), ("grid", False)])
+def test_truetape_agrees_with_close_fill_too(workload: str, rough: bool, tmp_path: Path) -> None:
+    """On the rough market's grid nautilus_trader answers a fill at the close a candle later than ours does."""
+    path = tmp_path / "candles.parquet"
+    write_candles(path, 2_000, rough=rough)
+    answer = run(workload, {**WORKLOADS[workload], "rules": "close-fill"}, path)
+    expected = fills_of(workload, read_candles(path), WORKLOADS[workload], "close fill")
+    assert len(expected) > 50
+    assert str(agreement(expected, list(answer.fills()))) == f"all {len(expected):,} fills agree"
+
+
 @pytest.mark.parametrize("rough", [False, True])
 @pytest.mark.parametrize("workload", [*WORKLOADS])
 def test_truetape_agrees_with_the_reference(workload: str, rough: bool, tmp_path: Path) -> None:

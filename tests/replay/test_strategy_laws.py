@@ -28,7 +28,7 @@ from domain.values import Price, Quantity, Time
 from infrastructure.inbox import InboxRow, MarketCandle, encode_content
 from infrastructure.venues.lane import PACES
 from infrastructure.venues.paper import PaperMarket
-from infrastructure.venues.simulated import Terms
+from infrastructure.venues.simulated import ALL_RULES, RULES, Rules, Terms
 from replay.game import Game, MarketSetup, Portfolio, StrategySetup, play, portfolio_game
 from tests.domain.test_laws import random_walk
 from tests.simulator import MINUTE, ListLedger, tape_of
@@ -133,7 +133,7 @@ def _registered() -> Iterator[None]:
         registry._registered.pop(each.name)  # noqa: SLF001  (nothing else takes a strategy out again)
 
 
-def game(seed: int, kind: Any, chosen: Sequence[tuple[Strategy, Mapping[str, Any], str]]) -> Game:
+def game(seed: int, kind: Any, chosen: Sequence[tuple[Strategy, Mapping[str, Any], str]], rules: Rules = RULES) -> Game:
     """One or two markets of random candles with a gap, and these strategies on them."""
     chance = random.Random(seed)
     markets, tapes = [], []
@@ -151,7 +151,7 @@ def game(seed: int, kind: Any, chosen: Sequence[tuple[Strategy, Mapping[str, Any
         if base in instruments
     )
     balances = {"USDT": Decimal(100_000), **{base: Decimal(20) for base in instruments if kind == "spot"}}
-    return portfolio_game(Portfolio(tuple(markets), (), balances, kind, strategies=strategies), tapes, [])
+    return portfolio_game(Portfolio(tuple(markets), (), balances, kind, strategies=strategies, rules=rules), tapes, [])
 
 
 def choices() -> st.SearchStrategy[list[tuple[Strategy, Mapping[str, Any], str]]]:
@@ -190,10 +190,10 @@ def choices() -> st.SearchStrategy[list[tuple[Strategy, Mapping[str, Any], str]]
     return st.lists(st.one_of(dice, dice, cross, grids, swings), min_size=1, max_size=3)
 
 
-@given(st.integers(0, 2**32), st.sampled_from(["spot", "margin"]), choices())
+@given(st.integers(0, 2**32), st.sampled_from(["spot", "margin"]), choices(), st.sampled_from(ALL_RULES))
 @settings(max_examples=150, deadline=None)
-def test_law_17_every_pace_gives_the_same_log(seed: int, kind: str, chosen: Any) -> None:
-    asked = game(seed, kind, chosen)
+def test_law_17_every_pace_gives_the_same_log(seed: int, kind: str, chosen: Any, rules: Rules) -> None:
+    asked = game(seed, kind, chosen, rules)
     ledgers = [ListLedger() for _ in PACES]
     for pace, ledger in zip(PACES, ledgers, strict=True):
         play(asked, ledger, pace=pace)

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from domain.errors import MissingError
 from domain.message import Event
@@ -88,6 +89,17 @@ def test_a_kept_grid_is_the_same(parameters: dict[str, Any], kept: Kept) -> None
     assert (verdict.status, verdict.divergence, verdict.label) == ("same", None, "grid BTC/USDT")
     assert verdict.records > 300
     kept.find(StrategyActed, skip=40)
+
+
+def test_a_run_by_other_fill_rules_is_verified_by_them(kept: Kept) -> None:
+    game = game_of([setup_of("cross", "sma_cross", CROSS)], TAPE)
+    with connect(kept.url) as database:
+        _keep(database, game)
+        _keep(database, replace(game, rules="close-fill"))
+        runs = [find_run(database, number) for number in (1, 2)]
+        assert [verify(database, kept.home, run).status for run in runs] == ["same", "same"]
+    assert runs[0].settings.get("rules") is None
+    assert runs[1].settings["rules"] == "close-fill"
 
 
 def test_several_strategies_on_one_account_are_the_same(kept: Kept) -> None:

@@ -127,6 +127,14 @@ def test_every_feed_gives_the_same_log(name: str, market: Market) -> None:
     assert market.summary()["counts"]["fills"] > 10
 
 
+def test_the_fill_rules_are_said_and_make_another_log(market: Market) -> None:
+    """By close-fill each market order trades at the close that decided it, which is the candle's own time."""
+    by_default, at_close = (played(market.cross(*more), market) for more in ([], ["--fill=close-fill"]))
+    assert (by_default["rules"], at_close["rules"]) == ("candle-v1", "close-fill")
+    assert by_default["counts"]["fills"] == at_close["counts"]["fills"] > 10
+    assert by_default["log_sha256"] != at_close["log_sha256"]
+
+
 def test_a_tick_that_is_coarser_than_the_tape_is_kept_by_orders_not_by_the_market(market: Market) -> None:
     values = ["--set=quantity=0.01", "--set=levels_each_side=5", "--set=spacing_pct=0.2"]
     played(run(*market.arguments("grid", "--lines", *values, tick="5")), market)
@@ -311,6 +319,11 @@ REFUSED: list[tuple[str, Callable[[Market], list[str]], str]] = [
         "a feed",
         lambda market: market.arguments("sma_cross", "--set=notional=1", feed="fast"),
         "--feed is 'fast'; allowed: skip, plain, every",
+    ),
+    (
+        "fill rules",
+        lambda market: market.arguments("sma_cross", "--set=notional=1", fill="close"),
+        "--fill is 'close'; allowed: candle-v1, close-fill",
     ),
     (
         "a file that is not there",

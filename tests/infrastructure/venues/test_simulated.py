@@ -12,16 +12,21 @@ from domain.account.state import Order
 from domain.message import Fact
 from domain.ports import CancelOrder, QueryOrder, SubmitOrder
 from domain.values import Price, Quantity, Time
-from infrastructure.venues.simulated import ENDED_KEPT, SimulatedVenue, Terms, Wallet
+from infrastructure.venues.simulated import ENDED_KEPT, RULES, Rules, SimulatedVenue, Terms, Wallet
 from tests.spec import BTC, instrument
 
 FREE = Terms(Decimal(0), Decimal(0))
 
 
 def venue(
-    cash: int = 10**15, position: int = 10**6, kind: Any = "spot", terms: Terms = FREE, **grid: Any
+    cash: int = 10**15,
+    position: int = 10**6,
+    kind: Any = "spot",
+    terms: Terms = FREE,
+    rules: Rules = RULES,
+    **grid: Any,
 ) -> SimulatedVenue:
-    return SimulatedVenue("main", kind, instrument(**grid), terms, Wallet(cash), position)
+    return SimulatedVenue("main", kind, instrument(**grid), terms, Wallet(cash), position, rules)
 
 
 def send(
@@ -138,6 +143,48 @@ def test_a_reduce_only_order_with_nothing_left_to_reduce_is_cancelled_not_filled
     ended = [(r.order, r.filled) for r in reports if isinstance(r, CancelReported)]
     assert ended == [(2, 500), (3, 0)]
     assert market.position == 0
+
+
+@pytest.mark.parametrize(
+    ("side", "kind", "limit", "price"),
+    [
+        ("buy", "market", None, 10000),
+        ("sell", "market", None, 10000),
+        ("buy", "limit", 10001, 10000),
+        ("sell", "limit", 9999, 10000),
+        ("buy", "limit", 10000, None),  # at its own price alone it rests
+        ("sell", "limit", 10000, None),
+        ("buy", "limit", 9999, None),
+        ("buy", "stop", None, None),
+    ],
+)
+def test_close_fill_trades_at_once_what_can_as_taker(
+    side: Any, kind: Any, limit: int | None, price: int | None
+) -> None:
+    market = venue(rules="close-fill")
+    send(market, 1, side, kind, limit=limit, stop=9000 if kind == "stop" else None)
+    reports = market.at_close(1, Time(7), 10000)
+    assert fills(reports) == ([] if price is None else [(1, price, 1000, "taker")])
+    assert [report.venue_at for report in reports if isinstance(report, FillReported)] == [Time(7)] * len(reports)
+
+
+@pytest.mark.parametrize(
+    ("side", "limit", "stop", "price"),
+    [("buy", 9900, None, 9900), ("sell", 9700, None, 9700), ("sell", None, 9900, 9800), ("buy", None, 9700, 9800)],
+)
+def test_close_fill_fills_what_rests_at_its_own_price_and_a_stop_where_it_opens(
+    side: Any, limit: int | None, stop: int | None, price: int
+) -> None:
+    """The candle opens at 9800, beyond all of them."""
+    market = venue(rules="close-fill")
+    send(market, 1, side, "limit" if stop is None else "stop", limit=limit, stop=stop)
+    assert [fill[1] for fill in candle(market, 9800, 9850, 9750)] == [price]
+
+
+def test_by_candle_v1_nothing_trades_at_a_close() -> None:
+    market = venue()
+    send(market, 1, "buy", "market")
+    assert market.at_close(1, Time(7), 10000) == []
 
 
 @pytest.mark.parametrize(("kind", "side"), [("margin", "buy"), ("margin", "sell"), ("spot", "sell")])
