@@ -9,7 +9,7 @@ from domain.message import Command, Event
 from domain.values import InstrumentId, Price, Time
 
 
-class Now(Struct, frozen=True):
+class Now(Struct):
     """The moment in which a rule decides: its time, the last price seen of every instrument, an account's live groups.
 
     `account` gives an account's state, None where there is none.

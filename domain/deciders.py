@@ -19,21 +19,15 @@ DECIDERS = (ACCOUNT, BOT, EXECUTION_POOL, PORTFOLIO_RISK, POSITION_GROUP, SIGNAL
 
 BY_KIND: Mapping[str, Decider] = {decider.kind: decider for decider in DECIDERS}
 
-Route = tuple[Decider, str, Callable[[Any], object], Callable[..., tuple[Event, ...]], bool, bool]
-"""(decider, its kind, its key, the rule, whether that is a timed one, whether the command can bring one into being)"""
-
-
-def _rules(decider: Decider) -> Mapping[type[Command], Callable[..., tuple[Event, ...]]]:
-    return {**decider.rules, **decider.timed}
-
+Route = tuple[Decider, Callable[[Any], object], Callable[..., tuple[Event, ...]], bool]
+"""(decider, its key, the rule, whether that is a timed one)"""
 
 ROUTES: Mapping[type[Command], Route] = {
-    command: (
-        decider, decider.kind, decider.key, rule, command in decider.timed, command in decider.opens,
-    )
+    command: (decider, decider.key, rule, timed)
     for decider in DECIDERS
-    for command, rule in _rules(decider).items()
-}  # fmt: skip
+    for rules, timed in ((decider.rules, False), (decider.timed, True))
+    for command, rule in rules.items()
+}
 """Where a command goes, in one look."""
 
 OWNERS: Mapping[type[Event], Decider] = {event: decider for decider in DECIDERS for event in decider.folds}

@@ -17,7 +17,7 @@ def _submit(state: AccountState, event: e.RiskPassed, verdict: EventId) -> Effec
     order = state.orders[event.order]
     return SubmitOrder(
         event.account, order.id, order.instrument, order.side, order.type, order.quantity, order.limit, order.stop,
-        order.reduce_only, verdict, order.bracket,
+        order.reduce_only, verdict, order.bracket if order.reduce_only else "",
     )  # fmt: skip
 
 
@@ -41,14 +41,15 @@ EFFECTS: Mapping[type[Event], Callable[[Any, Any, EventId], Effect]] = {
     e.CancelRejected: _query,
 }
 
-Follows = tuple[Callable[[Any, Any, EventId], Effect] | None, Deadline | None]
+Follows = tuple[int, tuple[Policy, ...], Callable[[Any, Any, EventId], Effect] | None, Deadline | None]
 
-FOLLOWS: Mapping[type[Event], Follows] = {
-    event: (EFFECTS.get(event), DEADLINES.get(event)) for event in EFFECTS.keys() | DEADLINES.keys()
-}
-"""What follows an event beside its policies; of most nothing."""
 
-AFTER: Mapping[type[Event], tuple[Fold, int, tuple[Policy, ...], Follows | None]] = {
-    event: (fold, more, POLICIES.get(event, ()), FOLLOWS.get(event)) for event, (fold, more) in PAST.items()
+def _follows(event: type[Event], changes: int) -> Follows | None:
+    follows = changes, POLICIES.get(event, ()), EFFECTS.get(event), DEADLINES.get(event)
+    return follows if any(follows) else None
+
+
+AFTER: Mapping[type[Event], tuple[Fold, Follows | None]] = {
+    event: (fold, _follows(event, changes)) for event, (fold, changes) in PAST.items()
 }
-"""How an event is taken in, what it may change beside its state, who reacts, and what else follows, in one look."""
+"""How an event is taken in; and what it may change beside its state, who reacts, what leaves, what is due. Of most nothing."""

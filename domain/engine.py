@@ -8,12 +8,10 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, Self
 
-from msgspec import Struct
-
 from domain.account.commands import ValueAccount
 from domain.decider import Deadline, Decider, Now
 from domain.deciders import ALL, BY_KIND, DECIDERS, NOTHING, OWNERS, PAST, ROUTES
-from domain.effects import AFTER, Follows
+from domain.effects import AFTER
 from domain.message import Command, Event, EventId, Record
 from domain.policies.deadlines import DEADLINES
 from domain.portfolio_risk.decider import DECIDER as PORTFOLIO_RISK
@@ -36,7 +34,6 @@ from domain.position_group.commands import LookAtPrice
 from domain.position_group.decider import DECIDER as POSITION_GROUP
 from domain.position_group.protection import watch_of
 from domain.position_group.state import GroupState
-from domain.signal.commands import DeliverAlert, ReceiveAlert
 from domain.snapshot import OpenStream, Snapshot, copy_of
 from domain.strategy.commands import Consider
 from domain.strategy.decider import DECIDER as STRATEGY
@@ -46,12 +43,15 @@ from domain.values import DAY, InstrumentId, Price, Time
 from domain.wakes import Key, Rounds, Timers, Watch, Watches
 
 
-class Stream(Struct):
+class Stream:
     """An open stream: its number, its latest version, its aggregate's state."""
 
-    number: int
-    version: int
-    state: Any
+    __slots__ = ("number", "state", "version")
+
+    def __init__(self, number: int, version: int, state: Any) -> None:  # noqa: ANN401  (as `Core.state`)
+        self.number = number
+        self.version = version
+        self.state = state
 
 
 class Core:
@@ -61,6 +61,10 @@ class Core:
         self.interest = Interest()
         self.marks: dict[InstrumentId, Price] = {}
         self._streams: dict[str, dict[object, Stream]] = {decider.kind: {} for decider in DECIDERS}
+        self._routes = {
+            command: (self._streams[decider.kind], key, rule, timed, decider)
+            for command, (decider, key, rule, timed) in ROUTES.items()
+        }
         self._numbers: dict[int, Stream] = {}
         self._opened = 0
         self._records: list[Record[Event]] = []
@@ -105,7 +109,7 @@ class Core:
             for event in events:
                 fold, more = PAST[type(event)]
                 state = fold(state, event)
-                follows |= more
+                follows = max(follows, more)
             stream.state, stream.version = state, record.version + len(events) - 1
             if follows:
                 self._follow(record, stream, follows)
@@ -182,16 +186,15 @@ class Core:
 
         All facts of a moment are taken before anything reacts to any of them: they are one instant.
         """
-        self._records, self._effects = [], []
+        records: list[Record[Event]] = []
+        effects: list[Effect] = []
+        self._records, self._effects = records, effects
         for moment in moments:
-            if self._now.at != moment.at:
+            if moment.at != self._now.at:
                 self._come_to(moment.at)
             for fact in moment.facts:
                 if type(fact) is Input:
-                    message = fact.message
-                    if type(message) is DeliverAlert:
-                        message = ReceiveAlert(message.source, message.body, moment.at, self.marks)
-                    self._handle(message, moment, fact.actor, None)
+                    self._handle(fact.message, moment, fact.actor, None)
                 elif type(fact) is Mark:
                     self.marks[fact.instrument] = fact.price
                     if fact.instrument in self.interest.watched:
@@ -204,7 +207,7 @@ class Core:
                 self._react(moment)
             if self._due_changed or self._rounds.any:
                 self._look_ahead()
-        return self._records, self._effects
+        return records, effects
 
     def _look(self, mark: Mark) -> None:
         """Who waits for this price looks at it once this moment's facts have had their consequences."""
@@ -253,9 +256,9 @@ class Core:
 
     def _come_to(self, at: Time) -> None:
         """Another instant; the market's clock, once it goes, never goes back."""
-        self._now = self._now_at(at)
-        if self._day_end is not FOREVER:
-            self._clock = max(self._clock, at)
+        self._now.at = at
+        if at > self._clock and self._day_end is not FOREVER:
+            self._clock = at
 
     def _look_ahead(self) -> None:
         """When something is due next, once the market's time has begun. Rounds that would come to nothing rest."""
@@ -273,65 +276,44 @@ class Core:
 
     def _handle(self, command: Command, moment: Moment, actor: str, cause: EventId | None) -> None:
         """One decision: its rule, its record, the state after it, and what follows."""
-        decider, kind, key_of, rule, timed, opens = ROUTES[type(command)]
-        key = key_of(command)
-        stream = self._streams[kind].get(key)
+        streams, key_of, rule, timed, decider = self._routes[type(command)]
+        stream = streams.get(key_of(command)) or self._new(decider, command)
         if stream is None:
-            if not opens:
-                return  # it is over, or never was: nobody is there to decide
-            stream = Stream(self._opened + 1, 0, decider.initial())
-        before = stream.state
-        events = rule(before, command, self._now) if timed else rule(before, command)
+            return  # it is over, or never was: nobody is there to decide
+        state = before = stream.state
+        events = rule(state, command, self._now) if timed else rule(state, command)
         if not events:
             return
-        number, version, at = stream.number, stream.version + 1, moment.at
-        name = self._open(stream, kind, key) if version == 1 else None
-        self._records.append(Record(number, version, at, actor, cause, events, name, moment.observed_at))
-        if len(events) == 1:  # as most decisions: the loops of `_evolve_all` would cost as much as the rule
-            (event,) = events
-            fold, more, policies, follows = AFTER[type(event)]
-            state = stream.state = fold(before, event)
-            stream.version = version
-            for policy in policies:
-                for reaction in policy(event):
-                    self._queue.append((reaction, (number, version)))
-            if follows is not None:
-                self._follow_up(state, event, (number, version), follows, at)
-        else:
-            more = self._evolve_all(stream, events, at)
-        if more and (more >= ALL or stream.state is not before):
-            self._settle(decider, key, stream, more)
-
-    def _open(self, stream: Stream, kind: str, key: object) -> str:
-        """A stream's first record takes it in, and carries its name."""
-        self._opened = stream.number
-        self._streams[kind][key] = self._numbers[stream.number] = stream
-        return stream_key(kind, key)
-
-    def _evolve_all(self, stream: Stream, events: tuple[Event, ...], at: Time) -> int:
-        """The decision evolves whole, then what follows its events follows; what it may have changed."""
-        number, version, state, more = stream.number, stream.version, stream.state, NOTHING
-        for event in events:
-            fold, changes, _policies, _follows = AFTER[type(event)]
-            state = fold(state, event)
-            more |= changes
-        stream.state, stream.version = state, version + len(events)
+        number, version, more = stream.number, stream.version, NOTHING
+        name = None if version else self._open(stream, decider, key_of(command))
+        self._records.append(Record(number, version + 1, moment.at, actor, cause, events, name, moment.observed_at))
         for event in events:
             version += 1
-            _fold, _changes, policies, follows = AFTER[type(event)]
-            for policy in policies:
-                for reaction in policy(event):
-                    self._queue.append((reaction, (number, version)))
+            fold, follows = AFTER[type(event)]
+            state = fold(state, event)
             if follows is not None:
-                self._follow_up(state, event, (number, version), follows, at)
-        return more
+                changes, policies, effect, deadline = follows
+                for policy in policies:
+                    for reaction in policy(event):
+                        self._queue.append((reaction, (number, version)))
+                if effect is not None:
+                    self._effects.append(effect(state, event, (number, version)))
+                if deadline is not None:
+                    self._set_timers(deadline, event, moment.at, (number, version))
+                more = max(more, changes)
+        stream.state, stream.version = state, version
+        if more and (more >= ALL or state is not before):
+            self._settle(decider, key_of(command), stream, more)
 
-    def _follow_up(self, state: Any, event: Event, here: EventId, follows: Follows, at: Time) -> None:  # noqa: ANN401
-        """An effect is made, timers are set."""
-        make, deadline = follows
-        if make is not None:
-            self._effects.append(make(state, event, here))
-        self._set_timers(deadline, event, at, here)
+    def _new(self, decider: Decider, command: Command) -> Stream | None:
+        """A stream that would open with this command's decision; None where it opens none."""
+        return Stream(self._opened + 1, 0, decider.initial()) if type(command) in decider.opens else None
+
+    def _open(self, stream: Stream, decider: Decider, key: object) -> str:
+        """A stream's first record takes it in, and carries its name."""
+        self._opened = stream.number
+        self._streams[decider.kind][key] = self._numbers[stream.number] = stream
+        return stream_key(decider.kind, key)
 
     def _now_at(self, at: Time) -> Now:
         return Now(at, self.marks, self._groups, self._account)

@@ -40,12 +40,17 @@ class Instrument(Struct, frozen=True, array_like=True):
     minimum_notional: Cash
     fee_asset: FeeAsset = "quote"
 
+    @property
+    def factor(self) -> int:
+        """What makes cash quanta of price x quantity; 0 where these are finer than a quantum."""
+        exponent = self.quote_scale - self.price_scale - self.size_scale
+        return POWERS[exponent] if exponent >= 0 else 0
+
     def notional(self, price: int, quantity: int) -> Cash:
         """price x quantity in cash quanta of the quote asset, half-even where the product is finer than a quantum."""
-        exponent = self.quote_scale - self.price_scale - self.size_scale
-        if exponent >= 0:
-            return Cash(price * quantity * POWERS[exponent])
-        return Cash(divide_half_even(price * quantity, POWERS[-exponent]))
+        if self.factor:
+            return Cash(price * quantity * self.factor)
+        return Cash(divide_half_even(price * quantity, POWERS[self.price_scale + self.size_scale - self.quote_scale]))
 
     def whole_steps(self, quantity: int) -> Quantity:
         """A quantity as the venue takes it: what does not make up a step is left out."""

@@ -124,8 +124,23 @@ def unknown(state: AccountState, report: c.UnknownReported) -> Events:
 
 
 def filled(state: AccountState, report: c.FillReported, now: Now) -> Events:
-    """A fill, and in the same decision what the account's limits on losses make of it."""
-    events = _filled(state, report)
+    """A fill, and in the same decision what the account's limits on losses make of it.
+
+    A trade counts once. What exceeds the order belongs to no group, and is said.
+    """
+    order = state.orders.get(report.order)
+    if order is None:
+        events = _filled_late(state, report)
+    elif report.trade in order.trades:
+        return ()
+    else:
+        left = order.quantity - order.filled - report.quantity
+        if not left:
+            events = (_fill(state, report, order, Quantity(0)),)
+        elif left < 0:
+            events = _overfilled(state, report, order, order.quantity - order.filled)
+        else:
+            events = _filled_in_part(state, report, order, left)
     if not (state.watched and events):
         return events
     # The instrument is worth what it was just traded at: the last mark may be of before.
@@ -133,18 +148,10 @@ def filled(state: AccountState, report: c.FillReported, now: Now) -> Events:
     return *events, *halts.review(evolved(state, events, FOLDS), now)
 
 
-def _filled(state: AccountState, report: c.FillReported) -> Events:
-    """A trade counts once. What exceeds the order belongs to no group, and is said."""
-    order = state.orders.get(report.order)
-    if order is None:
-        return _filled_late(state, report)
-    if report.trade in order.trades:
-        return ()
-    left = order.quantity - order.filled - report.quantity
-    if left < 0:
-        return _overfilled(state, report, order, order.quantity - order.filled)
+def _filled_in_part(state: AccountState, report: c.FillReported, order: Order, left: int) -> Events:
+    """Where the venue has ended the order, the last of the fills that were missing ends it here."""
     fill = _fill(state, report, order, Quantity(left))
-    if left and order.venue_filled is not None and order.filled + report.quantity >= order.venue_filled:
+    if order.venue_filled is not None and order.filled + report.quantity >= order.venue_filled:
         return fill, _canceled(report.account, order, Quantity(left), order.ended_as)
     return (fill,)
 
@@ -223,13 +230,14 @@ def _canceled(account: str, order: Order, remaining: Quantity, reason: str) -> e
 
 def _fill(state: AccountState, report: c.FillReported, order: Order, left: Quantity) -> e.OrderFilled:
     """The one place where a fill's cash is rounded."""
-    instrument, received = state.listings[order.instrument].instrument, int(report.quantity)
-    if report.fee_asset == instrument.base:
-        received += -report.fee if order.side == "buy" else report.fee
+    listing, price, quantity, fee = state.listings[order.instrument], report.price, report.quantity, report.fee
+    received = quantity
+    if report.fee_asset == listing.instrument.base:
+        received = Quantity(quantity - fee if order.side == "buy" else quantity + fee)
     return e.OrderFilled(
-        report.account, order.id, order.bot, order.group, order.leg, order.role, order.instrument, order.side,
-        report.price, report.quantity, instrument.notional(report.price, report.quantity), Quantity(received),
-        report.fee, report.fee_asset, report.liquidity, report.trade, report.venue_at, left,
+        report.account, order.id, order.bot, order.group, order.leg, order.role, order.instrument, order.side, price,
+        quantity, listing.notional(price, quantity), received, fee, report.fee_asset, report.liquidity, report.trade,
+        report.venue_at, left,
     )  # fmt: skip
 
 

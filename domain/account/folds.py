@@ -19,7 +19,10 @@ def opened(state: AccountState, event: e.AccountOpened) -> AccountState:
 
 
 def listed(state: AccountState, event: e.InstrumentListed) -> AccountState:
-    state.listings[event.instrument.id] = Listing(event.instrument, event.maker_fee, event.taker_fee, event.slippage)
+    instrument = event.instrument
+    state.listings[instrument.id] = Listing(
+        instrument, event.maker_fee, event.taker_fee, event.slippage, instrument.factor
+    )
     return state
 
 
@@ -57,15 +60,15 @@ def passed(state: AccountState, event: e.RiskPassed) -> AccountState:
 
     A stop holds back nothing: it stands beside the targets of the same holding, and the venue lets only one of them fill.
     """
-    order = state.orders[event.order]
-    closes = order.role != "stop" and state.closes(order.side, reduce_only=order.reduce_only)
-    held_back = order.quantity if closes else 0
-    state.orders[event.order] = structs.replace(order, status="SUBMITTED", reserved=event.reserved, held_back=held_back)
-    if event.reserved:
-        quote = state.listings[order.instrument].instrument.quote
-        state.reserved[quote] = state.reserved.get(quote, 0) + event.reserved
-    if held_back:
-        state.held_back[order.instrument] = state.held_back.get(order.instrument, 0) + held_back
+    order, reserved, held_back = state.orders[event.order], event.reserved, 0
+    name = order.instrument
+    if reserved:
+        quote = state.listings[name].instrument.quote
+        state.reserved[quote] = state.reserved.get(quote, 0) + reserved
+    elif order.role != "stop" and state.closes(order.side, reduce_only=order.reduce_only):
+        held_back = order.quantity
+        state.held_back[name] = state.held_back.get(name, 0) + held_back
+    state.orders[event.order] = structs.replace(order, status="SUBMITTED", reserved=reserved, held_back=held_back)
     if event.at:
         remember_sent(state, order, event.at)
     return state
@@ -78,9 +81,12 @@ def denied(state: AccountState, event: e.OrderDenied) -> AccountState:
 
 def accepted(state: AccountState, event: e.OrderAccepted) -> AccountState:
     order = state.orders[event.order]
-    if order.status == "UNKNOWN":
+    status = order.status
+    if status == "SUBMITTED":
+        status = "ACCEPTED"
+    elif status == "UNKNOWN":
         _known(state, order)
-    status: Status = "ACCEPTED" if order.status in {"SUBMITTED", "UNKNOWN"} else order.status
+        status = "ACCEPTED"
     state.orders[event.order] = structs.replace(order, status=status, venue_order=event.venue_order)
     return state
 
@@ -98,33 +104,40 @@ def unknown(state: AccountState, event: e.OrderUnknown) -> AccountState:
 
 def filled(state: AccountState, event: e.OrderFilled) -> AccountState:
     """Cash and position move by the fill; what the order held back shrinks with what remains of it."""
-    name, cash, fee_asset = event.instrument, state.cash, event.fee_asset
-    instrument = state.listings[name].instrument
-    quote = instrument.quote
-    received, paid = (event.received, -event.cash) if event.side == "buy" else (-event.received, event.cash)
-    if fee_asset == quote:
+    name, fee_asset = event.instrument, event.fee_asset
+    received: int = event.received
+    paid: int = event.cash
+    cash, positions, instrument = state.cash, state.positions, state.listings[name].instrument
+    if event.side == "buy":
+        paid = -paid
+    else:
+        received = -received
+    if fee_asset == instrument.quote:
         paid -= event.fee
-    cash[quote] = cash.get(quote, 0) + paid
-    if fee_asset != quote and fee_asset != instrument.base:  # noqa: PLR1714  (a set of two costs more than both)
+    elif fee_asset != instrument.base:
         cash[fee_asset] = cash.get(fee_asset, 0) - event.fee
-    before = state.positions.get(name, 0)
-    after = state.positions[name] = before + received
+    cash[instrument.quote] = cash.get(instrument.quote, 0) + paid
+    before = positions.get(name, 0)
+    after = positions[name] = before + received
     if before < 0 or after < 0:
         _keep_short_basis(state, event, before, after)
     state.stirred = True
     keep_book(state, event, instrument.step, received, paid)
     order = state.orders.get(event.order)
-    if order is None:
-        late = state.ended.get(event.order)
-        if late is not None:
-            state.ended[event.order] = structs.replace(late, trades=(*late.trades, event.trade))
-        return state
+    if order is not None:
+        _fill(state, order, event)
+    elif event.order in state.ended:
+        late = state.ended[event.order]
+        state.ended[event.order] = structs.replace(late, trades=(*late.trades, event.trade))
+    return state
+
+
+def _fill(state: AccountState, order: Order, event: e.OrderFilled) -> None:
     filled, trades = order.filled + event.quantity, (*order.trades, event.trade)
     if event.remaining:
         _go_on(state, order, filled, event.remaining, trades)
     else:
         _end(state, order, filled, trades)
-    return state
 
 
 def fills_missing(state: AccountState, event: e.FillsMissing) -> AccountState:

@@ -9,7 +9,7 @@ from msgspec import Struct, field
 from domain.account.events import AccountKind, OrderType, Role, TradingState
 from domain.account.limits import NO_LIMITS, AccountMode, RiskLimits
 from domain.market import Instrument
-from domain.values import Asset, InstrumentId, Price, Quantity, Side, Time
+from domain.values import Asset, Cash, InstrumentId, Price, Quantity, Side, Time
 
 Status = Literal["INITIALIZED", "SUBMITTED", "ACCEPTED", "PARTIALLY_FILLED", "PENDING_CANCEL", "UNKNOWN", "ENDED"]
 
@@ -18,12 +18,20 @@ ENDED_KEPT = 1024
 
 
 class Listing(Struct, frozen=True):
-    """A tradable instrument with what trading it costs the account."""
+    """A tradable instrument with what trading it costs the account.
+
+    `factor` makes cash quanta of price x quantity; 0 where these must be rounded.
+    """
 
     instrument: Instrument
     maker_fee: Decimal
     taker_fee: Decimal
     slippage: Decimal
+    factor: int = 0
+
+    def notional(self, price: int, quantity: int) -> Cash:
+        """As `Instrument.notional`."""
+        return Cash(price * quantity * self.factor) if self.factor else self.instrument.notional(price, quantity)
 
 
 class Order(Struct, frozen=True, gc=False):
@@ -138,10 +146,6 @@ class AccountState(Struct):
         """Whether an order can only make the position smaller: reduce-only, or any sale on a spot account."""
         return reduce_only or (side == "sell" and self.kind == "spot")
 
-    def free_position(self, instrument: InstrumentId) -> int:
-        """How much of the position no open order holds back; never below zero."""
-        return max(0, abs(self.positions.get(instrument, 0)) - self.held_back.get(instrument, 0))
-
     def buying_power(self, quote: Asset) -> int:
         """Cash quanta of the quote asset that a new order may use.
 
@@ -149,7 +153,8 @@ class AccountState(Struct):
         as the position's own weight.
         """
         free = self.cash.get(quote, 0) - self.reserved.get(quote, 0)
-        for instrument, basis in self.short_basis.items():
-            if self.listings[instrument].instrument.quote == quote:
-                free -= 2 * basis
+        if self.short_basis:
+            for instrument, basis in self.short_basis.items():
+                if self.listings[instrument].instrument.quote == quote:
+                    free -= 2 * basis
         return free

@@ -9,14 +9,7 @@ from domain.strategy.commands import HearFill
 
 def report_fill(event: OrderFilled) -> tuple[Command, ...]:
     if not event.group:
-        if event.role != "strategy":
-            return ()
-        return (
-            HearFill(
-                event.bot, event.order, event.leg, event.side, event.price, event.quantity, event.received,
-                event.remaining,
-            ),
-        )  # fmt: skip
+        return (HearFill(event.bot, event),) if event.role == "strategy" else ()
     return (
         RecordFill(
             event.bot, event.group, event.leg, event.role, event.price, event.quantity, event.received, event.cash,

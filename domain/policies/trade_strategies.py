@@ -10,20 +10,20 @@ from domain.strategy.intents import CLOSE, Cancel, Intent, Place
 
 
 def carry_out(event: StrategyActed) -> tuple[Command, ...]:
-    intents = event.intents
-    if len(intents) == 1:
-        (intent,) = intents
+    commands: list[Command] = []
+    for intent in event.intents:
         if type(intent) is Place:
-            return (_place(event, intent),)
-    commands = tuple([_place(event, each) if type(each) is Place else _cancel(event, each) for each in intents])
-    return (*commands, SettleClose(event.bot)) if CLOSE in intents else commands
-
-
-def _place(event: StrategyActed, intent: Place) -> Command:
-    return PlaceOrder(
-        event.account, event.bot, 0, intent.leg, "strategy", event.instrument, intent.side, intent.type,
-        intent.quantity, intent.limit, intent.stop, event.close, intent.reduce_only,
-    )  # fmt: skip
+            commands.append(
+                PlaceOrder(
+                    event.account, event.bot, 0, intent.leg, "strategy", event.instrument, intent.side, intent.type,
+                    intent.quantity, intent.limit, intent.stop, event.close, intent.reduce_only,
+                )
+            )  # fmt: skip
+        else:
+            commands.append(_cancel(event, intent))
+    if CLOSE in event.intents:
+        commands.append(SettleClose(event.bot))
+    return tuple(commands)
 
 
 def _cancel(event: StrategyActed, intent: Intent) -> Command:

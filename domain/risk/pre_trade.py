@@ -11,6 +11,7 @@ from domain.account.events import OrderDenied, OrderIntended, RiskPassed
 from domain.account.limits import RiskLimits
 from domain.account.state import AccountState
 from domain.decider import Now
+from domain.market import Instrument
 from domain.risk.exposure import EXPOSURE_RULES
 from domain.risk.limits import CLOSING_RULES, ORDER_RULES
 from domain.risk.worth import Denial, Rule, Worth, worth_of
@@ -45,44 +46,37 @@ def judge(state: AccountState, order: OrderIntended, now: Now) -> RiskPassed | O
     )
 
 
-def on_step(_state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
-    """The quantity is a positive multiple of the step."""
+def well_formed(_state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
+    """Quantity and prices are positive multiples of step and tick, and the notional reaches the venue's minimum."""
     instrument, quantity = worth.listing.instrument, order.quantity
-    if quantity < instrument.step:
-        size, step = instrument.size_text(order.quantity), instrument.size_text(instrument.step)
-        return "QUANTITY_BELOW_STEP", f"quantity={size}, step={step}"
-    if quantity % instrument.step:
-        size, step = instrument.size_text(order.quantity), instrument.size_text(instrument.step)
-        return "QUANTITY_OFF_STEP", f"quantity={size}, step={step}"
-    return None
-
-
-def on_tick(_state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
-    """Every price the order names is a positive multiple of the tick."""
-    limit, stop, tick = order.limit, order.stop, worth.listing.instrument.tick
-    if limit is not None and (limit <= 0 or limit % tick):
-        return _off_tick("limit", limit, worth)
-    if stop is not None and (stop <= 0 or stop % tick):
-        return _off_tick("stop", stop, worth)
+    if quantity < instrument.step or quantity % instrument.step:
+        return _off_step(instrument, quantity)
+    limit, stop = order.limit, order.stop
+    if limit is not None and (limit <= 0 or limit % instrument.tick):
+        return _off_tick("limit", limit, instrument)
+    if stop is not None and (stop <= 0 or stop % instrument.tick):
+        return _off_tick("stop", stop, instrument)
     if limit is None and stop is None and order.type != "market":
         return "PRICE_MISSING", f"type={order.type}"
+    if not instrument.minimum_notional <= worth.notional <= LARGEST:
+        return _out_of_bounds(instrument, worth.notional)
     return None
 
 
-def _off_tick(name: str, price: int, worth: Worth) -> Denial:
-    instrument = worth.listing.instrument
+def _off_step(instrument: Instrument, quantity: int) -> Denial:
+    code = "QUANTITY_BELOW_STEP" if quantity < instrument.step else "QUANTITY_OFF_STEP"
+    return code, f"quantity={instrument.size_text(quantity)}, step={instrument.size_text(instrument.step)}"
+
+
+def _off_tick(name: str, price: int, instrument: Instrument) -> Denial:
     return "PRICE_OFF_TICK", f"{name}={instrument.price_text(price)}, tick={instrument.price_text(instrument.tick)}"
 
 
-def above_minimum(_state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
-    """The notional reaches the venue's minimum."""
-    instrument, notional = worth.listing.instrument, worth.notional
-    if instrument.minimum_notional <= notional <= LARGEST:
-        return None
+def _out_of_bounds(instrument: Instrument, notional: int) -> Denial:
+    said = f"notional={instrument.cash_text(notional)}"
     if notional > LARGEST:
-        return "NOTIONAL_TOO_LARGE", f"notional={instrument.cash_text(notional)}"
-    minimum = instrument.cash_text(instrument.minimum_notional)
-    return "NOTIONAL_BELOW_MINIMUM", f"notional={instrument.cash_text(notional)}, minimum={minimum}"
+        return "NOTIONAL_TOO_LARGE", said
+    return "NOTIONAL_BELOW_MINIMUM", f"{said}, minimum={instrument.cash_text(instrument.minimum_notional)}"
 
 
 def not_halted(state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
@@ -104,35 +98,36 @@ def nothing_unknown(state: AccountState, _worth: Worth, order: OrderIntended) ->
     return None
 
 
-def reduces_only(state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
+def within_means(state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
+    """What closes takes no more than is held and free; for what opens, the cash that it would hold back is there."""
+    if worth.closes:
+        return _beyond_position(state, worth, order)
+    needed = worth.held_back
+    free = state.buying_power(worth.listing.instrument.quote)
+    if needed <= free or not needed:
+        return None
+    cash = worth.listing.instrument.cash_text
+    return "BALANCE_INSUFFICIENT", f"needed={cash(needed)}, free={cash(free)}"
+
+
+def _beyond_position(state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
     """A reduce-only order, or any sale on a spot account, takes no more than what is held and free.
 
     A group's stop covers what its targets hold back: the venue cancels them when it fills.
     """
-    if not worth.closes:
+    name, free = order.instrument, 0
+    held = state.positions.get(name, 0)
+    if order.side == "buy":
+        held = -held
+    if held > 0:
+        free = held if order.role == "stop" else held - state.held_back.get(name, 0)
+    if order.quantity <= free:
         return None
-    free = 0
-    if state.reduces(order.instrument, order.side):
-        held = abs(state.positions.get(order.instrument, 0))
-        free = held if order.role == "stop" else state.free_position(order.instrument)
-    if order.quantity > free:
-        size = worth.listing.instrument.size_text
-        return "POSITION_INSUFFICIENT", f"quantity={size(order.quantity)}, free={size(free)}"
-    return None
+    size = worth.listing.instrument.size_text
+    return "POSITION_INSUFFICIENT", f"quantity={size(order.quantity)}, free={size(max(0, free))}"
 
 
-def affordable(state: AccountState, worth: Worth, order: OrderIntended) -> Denial | None:
-    """The cash that the order would hold back is there."""
-    if not worth.held_back:
-        return None
-    free = state.buying_power(worth.listing.instrument.quote)
-    if worth.held_back > free:
-        cash = worth.listing.instrument.cash_text
-        return "BALANCE_INSUFFICIENT", f"needed={cash(worth.held_back)}, free={cash(free)}"
-    return None
-
-
-RULES: tuple[Rule, ...] = (not_halted, on_step, on_tick, above_minimum, nothing_unknown, reduces_only, affordable)
+RULES: tuple[Rule, ...] = (not_halted, well_formed, nothing_unknown, within_means)
 
 
 @lru_cache(maxsize=256)
@@ -140,8 +135,7 @@ def active_rules(limits: RiskLimits, closes: bool) -> tuple[Rule, ...]:  # noqa:
     """What is asked under these limits: of an order that closes, only what does not keep anybody from getting out."""
     limited = CLOSING_RULES if closes else (*ORDER_RULES, *EXPOSURE_RULES)
     asked = tuple(rule for wanted, rule in limited if wanted(limits))
-    first, last = RULES[:-2], RULES[-2:]
-    return (*first, *asked, *last)
+    return (*RULES[:-1], *asked, *RULES[-1:])
 
 
 def _denied(state: AccountState, order: OrderIntended, denial: Denial) -> OrderDenied:

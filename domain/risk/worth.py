@@ -40,13 +40,12 @@ def worth_of(state: AccountState, listing: Listing, order: OrderIntended, now: N
 
     A resting limit pays the maker's fee, anything else the taker's; a fee in the base asset holds back no cash.
     """
-    instrument = listing.instrument
-    notional = instrument.notional(price_at_risk(order), order.quantity)
-    if state.closes(order.side, reduce_only=order.reduce_only):
+    limit, side = order.limit, order.side
+    notional = listing.notional(price_at_risk(order) if limit is None else limit, order.quantity)
+    if order.reduce_only or (side == "sell" and state.kind == "spot"):
         return Worth(listing, notional, Cash(0), True, now)  # noqa: FBT003  (by position: an order costs a third less)
-    if instrument.fee_asset == "base" and order.side == "buy":
+    if side == "buy" and listing.instrument.fee_asset == "base":
         return Worth(listing, notional, notional, False, now)  # noqa: FBT003
-    rate = listing.maker_fee if order.type == "limit" else listing.taker_fee
-    numerator, denominator = ratio(rate)
+    numerator, denominator = ratio(listing.maker_fee if order.type == "limit" else listing.taker_fee)
     held_back = Cash(notional + divide_half_even(notional * numerator, denominator))
     return Worth(listing, notional, held_back, False, now)  # noqa: FBT003

@@ -4,7 +4,7 @@ from msgspec import field
 
 from domain.message import Command, Fact
 from domain.signal.events import Follow
-from domain.values import InstrumentId, Price, Time
+from domain.values import InstrumentId
 
 
 class OpenSource(Command, frozen=True, array_like=True):
@@ -30,12 +30,3 @@ class DeliverAlert(Fact, frozen=True, array_like=True):
 
     source: str
     body: str
-
-
-class ReceiveAlert(Command, frozen=True, array_like=True):
-    """A delivery together with the time and the last prices seen, which the engine adds."""
-
-    source: str
-    body: str
-    at: Time
-    marks: dict[InstrumentId, Price]

@@ -4,12 +4,12 @@ from operator import attrgetter
 
 from msgspec import Struct, field
 
-from domain.decider import Decider
+from domain.decider import Decider, Now
 from domain.message import Event
 from domain.signal import events as e
 from domain.signal.alert import Alert, parse_alert, plain_symbol
 from domain.signal.body import MalformedAlertError
-from domain.signal.commands import MapSource, OpenSource, ReceiveAlert
+from domain.signal.commands import DeliverAlert, MapSource, OpenSource
 from domain.signal.paths import check_mapping
 from domain.values import InstrumentId, Time, time_text
 
@@ -46,13 +46,13 @@ def map_source(state: SourceState, command: MapSource) -> tuple[Event, ...]:
     return () if mapping == state.mapping else (e.SourceMapped(command.source, mapping),)
 
 
-def receive(state: SourceState, command: ReceiveAlert) -> tuple[Event, ...]:
+def receive(state: SourceState, command: DeliverAlert, now: Now) -> tuple[Event, ...]:
     """The delivery and its verdict are one decision."""
     number = state.deliveries + 1
     received = e.AlertReceived(command.source, number, command.body)
     try:
         # Where age is limited, an alert that does not tell its time cannot show that it is young enough.
-        arrived = command.at if state.lag_us_max is None else None
+        arrived = now.at if state.lag_us_max is None else None
         alert = parse_alert(command.body, state.mapping, state.follow, arrived)
     except MalformedAlertError as error:
         return received, e.SignalMalformed(command.source, number, error.code, str(error))
@@ -61,12 +61,12 @@ def receive(state: SourceState, command: ReceiveAlert) -> tuple[Event, ...]:
     refusal = _refusal(state, alert)
     if refusal is not None:
         return received, e.SignalRefused(command.source, number, alert.identity, *refusal)
-    lag, allowed = command.at - alert.at, _lag_allowed(state.lag_us_max, alert.lag_us_max)
+    lag, allowed = now.at - alert.at, _lag_allowed(state.lag_us_max, alert.lag_us_max)
     if allowed is not None and lag > allowed:
         return received, e.SignalStale(command.source, number, alert.identity, lag, allowed)
     return received, e.SignalAccepted(
         command.source, number, state.bot, alert.identity, alert.at, state.instrument, alert.timeframe, alert.action,
-        alert.price, command.marks.get(state.instrument), alert.quantity, alert.target,
+        alert.price, now.marks.get(state.instrument), alert.quantity, alert.target,
     )  # fmt: skip
 
 
@@ -125,7 +125,8 @@ DECIDER = Decider(
     kind="signal",
     key=attrgetter("source"),
     initial=SourceState,
-    rules={OpenSource: open_source, MapSource: map_source, ReceiveAlert: receive},
+    rules={OpenSource: open_source, MapSource: map_source},
+    timed={DeliverAlert: receive},
     folds={
         e.SourceOpened: opened,
         e.SourceMapped: source_mapped,

@@ -7,17 +7,19 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
+from domain.account.events import OrderFilled
 from domain.indicators import Indicator, Pivots
 from domain.market import Instrument
-from domain.strategy.commands import HearFill
 from domain.strategy.intents import CLOSE, Cancel, Place
 from domain.strategy.plugin import Act, Bounds, Strategy, View, required
 from domain.strategy.sizing import cash_of, price_of, size_of
-from domain.values import DAY, LARGEST, Cash, Price, Time, divide_half_even, floor_ratio, growth
+from domain.values import DAY, LARGEST, Cash, Price, Side, Time, divide_half_even, floor_ratio, growth
 
 LEVELS_MIN, LEVELS_MAX = 2, 500
 SWINGS_MAX = 10_000
 HUNDRED = Decimal(100)
+BUY: Side = "buy"
+SELL: Side = "sell"
 ALWAYS: Bounds = (LARGEST, 0)
 """Every candle reaches these."""
 
@@ -227,25 +229,20 @@ def _lay(parameters: Parameters, view: View, memory: Memory) -> Act:
     return Act(tuple(intents), memory)
 
 
-def on_fill(parameters: Parameters, view: View, fill: HearFill) -> Act | None:
+def on_fill(parameters: Parameters, view: View, fill: OrderFilled) -> Act | None:
     """A buy filled at a level places a sell one above, a sell one below; none beyond the ends."""
     memory: Memory | None = view.memory
     if fill.remaining or memory is None or memory.moving or memory.stopped:
         return None
-    levels, instrument = memory.levels, view.instrument
-    if fill.side == "buy":
-        level = fill.leg + 1
-        if level == len(levels):
-            return None
-        quantity = size_of(instrument, parameters.quantity)
-        if instrument.fee_asset == "base":
-            quantity = instrument.whole_steps(min(quantity, fill.received))
-        return Act((Place("sell", "limit", quantity, Price(levels[level]), leg=level),))
-    level = fill.leg - 1
-    if level < 0:
-        return None
+    levels, instrument, side, level = memory.levels, view.instrument, SELL, fill.leg + 1
     quantity = size_of(instrument, parameters.quantity)
-    return Act((Place("buy", "limit", quantity, Price(levels[level]), leg=level),))
+    if fill.side == "sell":
+        side, level = BUY, fill.leg - 1
+    elif instrument.fee_asset == "base":
+        quantity = instrument.whole_steps(min(quantity, fill.received))
+    if not 0 <= level < len(levels):
+        return None
+    return Act((Place(side, "limit", quantity, Price(levels[level]), None, False, level),))  # noqa: FBT003
 
 
 def _stop(parameters: Parameters, view: View, memory: Memory) -> Act | None:

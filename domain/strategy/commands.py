@@ -1,9 +1,9 @@
 """What a running strategy is asked to do, and what it is told."""
 
+from domain.account.events import OrderFilled
 from domain.market import Instrument
 from domain.message import Command
 from domain.strategy.feature import Values
-from domain.values import Price, Quantity, Side
 
 
 class StartStrategy(Command, frozen=True, array_like=True):
@@ -65,13 +65,7 @@ class Consider(Command, frozen=True, array_like=True):
 
 
 class HearFill(Command, frozen=True, array_like=True):
-    """An order of the strategy was filled. `received` is what the position grew or shrank by; see `OrderFilled`."""
+    """An order of the strategy was filled."""
 
     bot: str
-    order: int
-    leg: int
-    side: Side
-    price: Price
-    quantity: Quantity
-    received: Quantity
-    remaining: Quantity
+    fill: OrderFilled

@@ -15,7 +15,7 @@ from domain.strategy import commands as c
 from domain.strategy import events as e
 from domain.strategy.feature import Values
 from domain.strategy.intents import CLOSE, Cancel, Close, Intent, Place
-from domain.strategy.plugin import Act, Bounds, View, feature_names
+from domain.strategy.plugin import FLAT, Act, Bounds, View, feature_names
 from domain.strategy.registry import memory_of, parameters_of, read_parameters
 from domain.values import LARGEST, Price, Quantity, Side, floor_to
 
@@ -130,9 +130,9 @@ def hear_fill(state: StrategyState, command: c.HearFill, now: Now) -> tuple[Even
         strategy, parameters = parameters_of(state.strategy, state.parameters)
         if strategy.on_fill is None:
             return ()
-        view = _view(state, (), account, now)
-        act = strategy.on_fill(parameters, view, command)
-        return () if act is None else _acted(state, act, view, command.order)
+        fill, view = command.fill, _view(state, (), account, now)
+        act = strategy.on_fill(parameters, view, fill)
+        return () if act is None else _acted(state, act, view, fill.order)
     except Exception as error:  # noqa: BLE001  (as in `consider`)
         return _failed(state, error)
 
@@ -176,16 +176,33 @@ def _outside(state: StrategyState, account: AccountState, now: Now) -> View:
 
 
 def _view(state: StrategyState, values: Values, account: AccountState, now: Now) -> View:
-    instrument = state.instrument
+    bot, instrument, memory = state.bot, state.instrument, state.memory
     assert instrument is not None, "a strategy was started on an instrument"
-    memory = None if state.memory is None else memory_of(state.strategy, state.memory)
-    return View(now.at, state.bot, instrument, now.marks.get(instrument.id, NO_PRICE), values, memory, account)
+    name = instrument.id
+    remembered = None if memory is None else memory_of(state.strategy, memory)
+    close, book = now.marks.get(name, NO_PRICE), account.books.get((bot, name), FLAT)
+    return View(now.at, bot, instrument, close, values, remembered, account, book)
 
 
 def _acted(state: StrategyState, act: Act, view: View, order: int) -> tuple[Event, ...]:
+    """A strategy's code may hand over anything: what is no whole number of quanta is no order."""
     for intent in act.intents:
-        _check(intent)
+        if type(intent) is Place:
+            quantity, limit = intent.quantity, intent.limit
+            if type(quantity) is not int or not 0 < quantity <= LARGEST:
+                raise InputError(f"quantity {quantity!r} is no positive number of quanta")
+            if limit is not None:
+                _check_price(limit)
+            if intent.stop is not None:
+                _check_price(intent.stop)
+        elif type(intent) is not Cancel and type(intent) is not Close:
+            raise InputError(f"{intent!r} is neither Place nor Cancel nor Close")
     return (_event(state, act, view, order),)
+
+
+def _check_price(price: object) -> None:
+    if type(price) is not int or not 0 < price <= LARGEST:
+        raise InputError(f"price {price!r} is no positive number of quanta")
 
 
 def _event(state: StrategyState, act: Act, view: View, order: int) -> e.StrategyActed:
@@ -194,20 +211,6 @@ def _event(state: StrategyState, act: Act, view: View, order: int) -> e.Strategy
         state.bot, state.account, view.instrument.id, view.close, Quantity(view.book.quantity), view.features,
         act.intents, order, memory, act.reason,
     )  # fmt: skip
-
-
-def _check(intent: Intent) -> None:
-    """A strategy's code may hand over anything: what is no whole number of quanta is no order."""
-    if type(intent) is Place:
-        quantity, limit, stop = intent.quantity, intent.limit, intent.stop
-        if type(quantity) is not int or not 0 < quantity <= LARGEST:
-            raise InputError(f"quantity {quantity!r} is no positive number of quanta")
-        if limit is not None and (type(limit) is not int or not 0 < limit <= LARGEST):
-            raise InputError(f"price {limit!r} is no positive number of quanta")
-        if stop is not None and (type(stop) is not int or not 0 < stop <= LARGEST):
-            raise InputError(f"price {stop!r} is no positive number of quanta")
-    elif type(intent) is not Cancel and type(intent) is not Close:
-        raise InputError(f"{intent!r} is neither Place nor Cancel nor Close")
 
 
 def _failed(state: StrategyState, error: Exception) -> tuple[Event, ...]:
@@ -240,7 +243,7 @@ def configured(state: StrategyState, event: e.StrategyConfigured) -> StrategySta
 def acted(state: StrategyState, event: e.StrategyActed) -> StrategyState:
     closing = CLOSE in event.intents
     if event.memory is None:
-        return state if closing == state.closing else structs.replace(state, closing=closing)
+        return state if closing is state.closing else structs.replace(state, closing=closing)
     return structs.replace(state, memory=event.memory or None, closing=closing)
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
+from domain.account.events import OrderFilled
 from domain.account.state import AccountState, Book, Order
 from domain.errors import InputError
 from domain.market import Instrument
-from domain.strategy.commands import HearFill
 from domain.strategy.feature import Values
 from domain.strategy.intents import Intent
 from domain.values import Cash, Price, Time
@@ -40,7 +40,8 @@ class View(Struct, gc=False):
     """What a strategy sees when it decides, at a candle's close or at a fill.
 
     `at` is the candle's open time, `close` its close in price quanta; `features` are its values at that candle in the
-    order of their names, empty at a fill. `position` is what its fills sum to, in size quanta, signed.
+    order of their names, empty at a fill. `book` is what its fills sum to: quantity, and cash with fees, in quanta;
+    `position` is that quantity, signed.
     """
 
     at: Time
@@ -50,15 +51,11 @@ class View(Struct, gc=False):
     features: Values
     memory: Any
     account: AccountState
+    book: Book = FLAT
 
     @property
     def position(self) -> int:
         return self.book.quantity
-
-    @property
-    def book(self) -> Book:
-        """What its fills sum to: quantity, and cash with fees, in quanta."""
-        return self.account.books.get((self.bot, self.instrument.id), FLAT)
 
     @property
     def result(self) -> Cash:
@@ -76,7 +73,7 @@ class View(Struct, gc=False):
 
 
 OnCandle = Callable[[Any, View], Act | None]
-OnFill = Callable[[Any, View, HearFill], Act | None]
+OnFill = Callable[[Any, View, OrderFilled], Act | None]
 
 
 class NoParameters(Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,10 +20,9 @@ from pydantic import SecretBytes, SecretStr
 
 from api.limits import Limits
 from api.webhooks import WrongSecretError, read_delivery, shape
-from domain.signal.commands import ReceiveAlert
+from domain.signal.commands import DeliverAlert
 from domain.signal.decider import DECIDER as SIGNAL
 from domain.signal.events import SourceOpened
-from domain.values import Time
 from infrastructure.event_store.database import Database
 from infrastructure.inbox import Inbox
 from infrastructure.master_key import MasterKey
@@ -384,7 +383,7 @@ def test_any_bytes_are_unauthorized_or_get_a_verdict(body: bytes, mapped: bool) 
         text = read_delivery(KEY, TOKEN, body, None).body
     except WrongSecretError:
         return
-    happened = story.when(ReceiveAlert("wh_1", text, Time(5), {}))
+    happened = story.when(DeliverAlert("wh_1", text), at=5)
     assert kinds(happened)[0] == "AlertReceived"
     assert len(msgspec.msgpack.encode(happened)) > 0
 

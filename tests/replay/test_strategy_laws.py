@@ -19,7 +19,6 @@ from domain.indicators import EMA, Column, Indicator, Sum
 from domain.market import Candle, make_instrument
 from domain.message import Command, Event, Record
 from domain.strategy import registry
-from domain.strategy.commands import HearFill
 from domain.strategy.events import StrategyActed, StrategyFailed
 from domain.strategy.intents import Cancel, Intent, Place
 from domain.strategy.plugin import Act, Bounds, Strategy, View
@@ -95,7 +94,7 @@ def _intent(die: random.Random, close: int) -> Intent:
     )  # fmt: skip
 
 
-def on_fill(parameters: Chances, _view: View, fill: HearFill) -> Act | None:
+def on_fill(parameters: Chances, _view: View, fill: OrderFilled) -> Act | None:
     """Some fills are answered by an order beyond them."""
     die = random.Random(lot(parameters, fill.order, fill.price, fill.remaining))
     if die.random() < 0.6 or fill.remaining:

@@ -8,13 +8,13 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from domain.account.events import OrderFilled
 from domain.errors import MissingError
 from domain.message import Event
 from domain.strategies.grid import STRATEGY as GRID_NOW
 from domain.strategies.grid import on_candle, on_fill
 from domain.strategies.sma_cross import STRATEGY as CROSS_NOW
 from domain.strategy import registry
-from domain.strategy.commands import HearFill
 from domain.strategy.events import StrategyActed, StrategyStarted
 from domain.strategy.intents import Place
 from domain.strategy.plugin import Act, Strategy, View
@@ -68,7 +68,7 @@ def _keep(database: Database, game: Game) -> None:
     run.project()
 
 
-def off_by_a_tick(parameters: Any, view: View, fill: HearFill) -> Act | None:
+def off_by_a_tick(parameters: Any, view: View, fill: OrderFilled) -> Act | None:
     """The grid's answer, one tick away from where it belongs."""
     act = on_fill(parameters, view, fill)
     if act is None:
@@ -153,7 +153,7 @@ def test_a_strategy_that_reads_hidden_state_is_found(kept: Kept) -> None:
     """The same code on the same facts decides otherwise: that is the strategy's own fault, and called so."""
     calls = []
 
-    def moody(parameters: Any, view: View, fill: HearFill) -> Act | None:
+    def moody(parameters: Any, view: View, fill: OrderFilled) -> Act | None:
         calls.append(fill)
         return on_fill(parameters, view, fill) if len(calls) < 40 else off_by_a_tick(parameters, view, fill)
 

@@ -251,7 +251,7 @@ def test_what_closes_passes_whatever_is_limited() -> None:
 
 
 def test_nothing_is_asked_that_is_not_set() -> None:
-    first, last = pre_trade.RULES[:-2], pre_trade.RULES[-2:]
+    first, last = pre_trade.RULES[:-1], pre_trade.RULES[-1:]
     (in_currency,) = (rule for _, rule in ORDER_RULES if rule.__name__ == "in_currency")
     assert pre_trade.active_rules(limits(currency=None), False) == pre_trade.RULES
     assert pre_trade.active_rules(limits(), False) == (*first, in_currency, *last)

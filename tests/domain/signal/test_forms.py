@@ -14,7 +14,7 @@ from domain.errors import InputError
 from domain.message import Event
 from domain.policies.route_signal import act_on_signal
 from domain.signal.alert import plain_timeframe
-from domain.signal.commands import OpenSource, ReceiveAlert
+from domain.signal.commands import DeliverAlert, OpenSource
 from domain.signal.decider import DECIDER
 from domain.signal.events import (
     AlertReceived,
@@ -47,7 +47,7 @@ def source(mapping: dict[str, str] | None = None, follow: Any = "action", lag_us
 
 def verdict(story: Story, content: Any, at: int = NOW) -> Event:
     text = content if isinstance(content, str) else json.dumps(content)
-    received, judged = story.when(ReceiveAlert("signals", text, at, {BTC: Price(4625000)}))  # type: ignore[arg-type]
+    received, judged = story.when(DeliverAlert("signals", text), at, {BTC: 4625000})
     assert isinstance(received, AlertReceived)
     return judged
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from domain.errors import InputError
 from domain.message import Event
-from domain.signal.commands import MapSource, OpenSource, ReceiveAlert
+from domain.signal.commands import DeliverAlert, MapSource, OpenSource
 from domain.signal.decider import DECIDER
 from domain.signal.events import AlertReceived, SignalAccepted, SignalDuplicated, SignalMalformed, SourceMapped
 from domain.values import parse_time
@@ -28,7 +28,7 @@ def source(mapping: dict[str, str]) -> Story:
 def deliver(story: Story, number: int) -> Event:
     body = {"n": number, "s": "BTCUSDT", "old": "buy", "new": "exit"}
     ours = {"id": str(number), "time": "2022-01-01T00:05:00Z", "symbol": "BTCUSDT", "action": "sell"}
-    received, judged = story.when(ReceiveAlert("tv", json.dumps({**body, **ours}), NOW, {}))
+    received, judged = story.when(DeliverAlert("tv", json.dumps({**body, **ours})), NOW)
     assert isinstance(received, AlertReceived)
     return judged
 

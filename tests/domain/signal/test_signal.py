@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from domain.message import Event
 from domain.signal.alert import parse_alert, plain_symbol
 from domain.signal.body import MalformedAlertError
-from domain.signal.commands import OpenSource, ReceiveAlert
+from domain.signal.commands import DeliverAlert, OpenSource
 from domain.signal.decider import DECIDER
 from domain.signal.events import AlertReceived, SignalAccepted, SignalDuplicated, SignalMalformed, SignalRefused
-from domain.values import Price, parse_time
+from domain.values import parse_time
 from tests.conftest import shared_data
 from tests.spec import BTC, Story, given, kinds
 
@@ -33,7 +33,7 @@ def body(**changes: Any) -> str:
 
 
 def verdict(story: Story, text: str) -> Event:
-    received, judged = story.when(ReceiveAlert("signals", text, NOW, {BTC: Price(4625000)}))
+    received, judged = story.when(DeliverAlert("signals", text), NOW, {BTC: 4625000})
     assert isinstance(received, AlertReceived)
     assert received.body == text
     return judged
@@ -141,7 +141,7 @@ def test_what_is_no_alert_says_where(text: str, code: str) -> None:
     st.one_of(st.text(), st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps))
 )
 def test_no_body_is_too_strange_for_a_verdict(text: str) -> None:
-    assert kinds(source().when(ReceiveAlert("signals", text, NOW, {})))[0] == "AlertReceived"
+    assert kinds(source().when(DeliverAlert("signals", text), NOW))[0] == "AlertReceived"
 
 
 def test_bodies_as_users_write_them_parse_or_get_a_named_verdict() -> None:

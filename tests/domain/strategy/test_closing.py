@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from domain.account import commands as account
-from domain.account.events import OrderIntended
+from domain.account.events import OrderFilled, OrderIntended
 from domain.strategy.commands import (
     CloseStrategy,
     Consider,
@@ -86,9 +86,9 @@ def test_a_last_fill_is_an_end_too() -> None:
     trader = Trader(held=2000)
     (order, *_) = trader.place(side="sell", limit=11_000)
     trader.when(CloseStrategy("s"))
-    trader.account.when(spec.fill(order.order, "last", 1000))
-    heard = HearFill("s", order.order, 0, "sell", Price(11_000), Quantity(1000), Quantity(1000), Quantity(0))
-    assert trader.when(heard) == (acted(1000, close_of("sell", 1000)),)
+    (fill,) = trader.account.when(spec.fill(order.order, "last", 1000))
+    assert isinstance(fill, OrderFilled)
+    assert trader.when(HearFill("s", fill)) == (acted(1000, close_of("sell", 1000)),)
 
 
 @pytest.mark.parametrize(
