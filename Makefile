@@ -10,11 +10,14 @@ or name one with PYTHON=/path/to/python3
 
 .DEFAULT_GOAL := help
 # What a backtest spends its time in; `make compiled` puts it through Cython as it is.
-COMPILED := domain/engine.py domain/wakes.py domain/market.py domain/values.py domain/account/decider.py \
-	domain/account/folds.py domain/account/risk_folds.py domain/risk/pre_trade.py domain/risk/worth.py \
-	domain/strategy/decider.py domain/strategies/grid.py domain/strategies/sma_cross.py \
+COMPILED := domain/engine.py domain/wakes.py domain/effects.py domain/market.py domain/values.py \
+	domain/account/decider.py domain/account/folds.py domain/account/risk_folds.py domain/account/state.py \
+	domain/risk/pre_trade.py domain/risk/worth.py domain/strategy/decider.py domain/strategy/plugin.py \
+	domain/strategy/registry.py domain/strategy/sizing.py domain/strategies/grid.py domain/strategies/sma_cross.py \
 	domain/policies/report_orders.py domain/policies/trade_strategies.py domain/policies/offset_losers.py \
-	infrastructure/venues/lane.py infrastructure/venues/simulated.py infrastructure/venues/simulated_market.py
+	infrastructure/venues/lane.py infrastructure/venues/resting.py infrastructure/venues/prepared.py \
+	infrastructure/venues/simulated.py infrastructure/venues/simulated_market.py
+CYTHONIZE := ../../$(BIN)/cythonize -q -3 -j 2 -X annotation_typing=False
 
 .PHONY: help install venv run test check fmt golden lock mutants compiled build clean
 
@@ -75,10 +78,10 @@ mutants: ## what survives in the risk, pool, queue and offset code; 20 minutes a
 	@build/mutants/bin/mutmut results | sed '/: not checked$$/d'
 
 compiled: install ## the same source through Cython, in build/compiled: PYTHONPATH=build/compiled .venv/bin/truetape ...
-	@test -x build/cython/bin/cythonize || { $(PYTHON) -m venv build/cython && build/cython/bin/python -m pip install \
-		--quiet 'cython>=3.1,<4' setuptools; }
 	@rm -rf build/compiled && mkdir -p build/compiled && cp -R api domain infrastructure projections replay build/compiled
-	@cd build/compiled && ../cython/bin/cythonize -q -i -3 -j 2 -X annotation_typing=False $(COMPILED)
+	@cd build/compiled && $(CYTHONIZE) $(COMPILED)
+	@$(BIN)/python -m infrastructure.compiled.weave $(COMPILED:%.py=build/compiled/%.c)
+	@cd build/compiled && CFLAGS="-O2 -g0 -w" $(CYTHONIZE) -i $(COMPILED) >/dev/null
 
 build: install ## a wheel and a source archive in dist/
 	@$(BIN)/hatchling build

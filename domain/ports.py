@@ -13,7 +13,7 @@ from domain.values import InstrumentId, Price, Quantity, Side, Time
 FOREVER = Time(2**63 - 1)
 
 
-class Mark(Struct, frozen=True):
+class Mark(Struct, frozen=True, gc=False):
     """An observation: the instrument's last price is now this. It leaves no record.
 
     `low` and `high` are those of the candle that has passed; None where only its close is told.
@@ -47,14 +47,14 @@ class TapeEnded(Struct, frozen=True):
 Observation = Mark | ClockStarted | DeadlineReached | TapeEnded | Wake
 
 
-class Input(Struct, frozen=True):
+class Input(Struct, frozen=True, gc=False):
     """A command or fact for one aggregate, with who sent it."""
 
     actor: str
     message: Command
 
 
-class Moment(Struct, frozen=True):
+class Moment(Struct, frozen=True, gc=False):
     """One instant: all that became known at that time, in order."""
 
     at: Time
@@ -73,7 +73,7 @@ class Interest(Struct):
     watched: dict[InstrumentId, tuple[int, int]] = field(default_factory=dict)
 
 
-class SubmitOrder(Struct, frozen=True):
+class SubmitOrder(Struct, frozen=True, gc=False):
     """Send an order; `verdict` names the recorded risk verdict that allows it.
 
     Orders that only reduce and have the same `bracket` exclude each other: a stop that fills cancels the rest.
@@ -92,7 +92,7 @@ class SubmitOrder(Struct, frozen=True):
     bracket: str = ""
 
 
-class CancelOrder(Struct, frozen=True):
+class CancelOrder(Struct, frozen=True, gc=False):
     """Ask the venue to cancel an order."""
 
     account: str
@@ -100,7 +100,7 @@ class CancelOrder(Struct, frozen=True):
     instrument: InstrumentId
 
 
-class QueryOrder(Struct, frozen=True):
+class QueryOrder(Struct, frozen=True, gc=False):
     """Ask the venue what became of an order: its state and its fills."""
 
     account: str

@@ -124,20 +124,15 @@ def filled(state: AccountState, event: e.OrderFilled) -> AccountState:
     state.stirred = True
     keep_book(state, event, instrument.step, received, paid)
     order = state.orders.get(event.order)
-    if order is not None:
-        _fill(state, order, event)
-    elif event.order in state.ended:
-        late = state.ended[event.order]
-        state.ended[event.order] = structs.replace(late, trades=(*late.trades, event.trade))
-    return state
-
-
-def _fill(state: AccountState, order: Order, event: e.OrderFilled) -> None:
-    filled, trades = order.filled + event.quantity, (*order.trades, event.trade)
-    if event.remaining:
-        _go_on(state, order, filled, event.remaining, trades)
+    if order is None:
+        late = state.ended.get(event.order)
+        if late is not None:
+            state.ended[event.order] = structs.replace(late, trades=(*late.trades, event.trade))
+    elif event.remaining:
+        _go_on(state, order, order.filled + event.quantity, event.remaining, (*order.trades, event.trade))
     else:
-        _end(state, order, filled, trades)
+        _end(state, order, order.filled + event.quantity, (*order.trades, event.trade))
+    return state
 
 
 def fills_missing(state: AccountState, event: e.FillsMissing) -> AccountState:

@@ -10,7 +10,7 @@ from domain.decider import Now
 from domain.values import Cash, divide_half_even, ratio
 
 
-class Worth(Struct, frozen=True):
+class Worth(Struct, frozen=True, gc=False):
     """An order as the rules see it: its listing, its notional at the price it is judged at, and what it holds back.
 
     `closes` says that it can only make the position smaller. Amounts are cash quanta of the quote asset.

@@ -28,7 +28,7 @@ Bounds = tuple[int, int]
 FLAT = Book()
 
 
-class Act(Struct, frozen=True):
+class Act(Struct, frozen=True, gc=False):
     """A decision: what to place and cancel, in order, and the new memory where it changes. `reason` is for the reader."""
 
     intents: tuple[Intent, ...] = ()
