@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.peers.agreement import agreement, planted
-from benchmarks.peers.environments import ENGINES, OURS, READER, ROOT, Engine
+from benchmarks.peers.environments import ENGINES, OURS, READER, Engine
 from benchmarks.peers.market import write_candles
 from benchmarks.peers.reference import fills_of, read_candles
 from benchmarks.peers.workload import WORKLOADS, profit_of, read_fills
@@ -64,7 +64,7 @@ def played(engine: Engine, case: Case, fills: Path | None = None) -> dict[str, A
     command += ["--params", json.dumps(case.parameters)] + (["--fills", str(fills)] if fills else [])
     start, before = time.perf_counter(), _children_s()
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
+        done = subprocess.run(command, cwd=engine.at, capture_output=True, text=True, timeout=SECONDS_MAX, check=False)
     except subprocess.TimeoutExpired:
         return Failed(f"not done after {SECONDS_MAX} s")
     clock, whole = time.perf_counter() - start, _children_s() - before

@@ -27,6 +27,8 @@ class Engine(NamedTuple):
     rule: Rule = "candle-v1"
     minor: int = 11
     """It wants Python 3.minor or newer."""
+    at: Path = ROOT
+    """The folder whose modules it finds first."""
 
     def command(self) -> list[str]:
         return [str(self._python()), "-m", f"benchmarks.peers.{self.module}"]
@@ -55,13 +57,15 @@ class Engine(NamedTuple):
 
 
 OURS = Engine("truetape", "truetape")
+COMPILED = Engine("truetape, compiled", "truetape", at=ROOT / "build" / "compiled")
+"""The same source through Cython, where `make compiled` has been there."""
 PEERS = (
     Engine("nautilus_trader 2.0.0rc6", "nautilus", needs=("nautilus_trader==2.0.0rc6",), rule="close fill", minor=12),
     Engine("backtesting.py 0.6.6", "backtesting_py", needs=("backtesting==0.6.6",)),
     Engine("vectorbt 1.2.0, Rust", "vectorbt_rust", ("sma_cross",), needs=("vectorbt[rust]==1.2.0",)),
     Engine("hftbacktest 2.4.4", "hft", ("grid",), needs=("hftbacktest==2.4.4",), rule="own price"),
 )
-ENGINES = (OURS, *PEERS)
+ENGINES = (OURS, *([COMPILED] if COMPILED.at.is_dir() else []), *PEERS)
 
 
 def python_from(minor: int) -> str:
