@@ -26,6 +26,11 @@ class Available(Struct, frozen=True):
     settings_schema: dict[str, Any]
 
 
+def available_names() -> list[str]:
+    """The names of those, in their order."""
+    return [*FORMS, *sorted(strategies())]
+
+
 def available() -> list[Available]:
     """Those of bots, then those that ship or are installed, by name."""
     bots = [Available(name, _TITLE, "signals", _DESCRIPTION, msgspec.json.schema(form)) for name, form in FORMS.items()]

@@ -1,114 +1,76 @@
 """The command line: every command, and one way to say what went wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import typer
 from typer.exceptions import Abort, TyperException
 
-from api.commands import (
-    account,
-    as_of,
-    audit,
-    backtest,
-    bot,
-    delivery,
-    demo,
-    events,
-    explain,
-    fill,
-    group,
-    kill,
-    login,
-    lookahead,
-    market,
-    market_download,
-    market_prices,
-    monte_carlo,
-    offset,
-    order,
-    pnl,
-    pool,
-    projections,
-    queue,
-    recursive,
-    report,
-    risk,
-    run,
-    strategy,
-    strategy_paper,
-    sweep,
-    system,
-    up,
-    user,
-    verify,
-    walk_forward,
-    webhook,
-    webhook_template,
-    what_if,
-)
 from api.terminal import EXIT_CLEAN, EXIT_INTERRUPTED, EXIT_UNABLE, fail
 
-app = typer.Typer(
-    name="truetape",
-    help="An event-sourced trading engine: backtest, paper, live and audit are one loop over one log.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-app.command("up")(up.up)
-app.command("login")(login.login)
-app.command("logout")(login.logout)
-app.add_typer(user.app, name="user")
-app.add_typer(account.app, name="account")
-app.add_typer(bot.app, name="bot")
-webhook.app.command("template")(webhook_template.template)
-app.add_typer(webhook.app, name="webhook")
-app.add_typer(delivery.app, name="delivery")
-app.add_typer(order.app, name="order")
-app.add_typer(fill.app, name="fill")
-app.add_typer(group.app, name="group")
-for tell in (
-    strategy_paper.start,
-    strategy_paper.configure,
-    strategy_paper.pause,
-    strategy_paper.resume,
-    strategy_paper.close,
-):
-    strategy.app.command()(tell)
-app.add_typer(strategy.app, name="strategy")
-app.command("pnl")(pnl.pnl)
-app.add_typer(pool.app, name="pool")
-app.add_typer(queue.app, name="queue")
-app.add_typer(offset.app, name="offset")
-app.add_typer(risk.app, name="risk")
-app.command("kill")(kill.kill)
-app.command("resume")(kill.resume)
-app.command("as-of")(as_of.as_of)
-app.add_typer(explain.app, name="explain")
-app.add_typer(events.app, name="events")
-market.app.command("download")(market_download.download)
-market.app.command("prices")(market_prices.prices)
-app.add_typer(market.app, name="market")
-app.command("backtest")(backtest.backtest)
-app.command("sweep")(sweep.sweep)
-app.command("walk-forward")(walk_forward.walk_forward)
-app.command("lookahead")(lookahead.lookahead)
-app.command("recursive")(recursive.recursive)
-app.command("monte-carlo")(monte_carlo.monte_carlo)
-app.add_typer(run.app, name="run")
-app.command("verify")(verify.verify)
-app.command("what-if")(what_if.what_if)
-app.add_typer(audit.app, name="audit")
-app.command("report")(report.report)
-app.add_typer(projections.app, name="projections")
-app.command("migrate")(system.migrate)
-app.command("doctor")(system.doctor)
-app.command("demo")(demo.demo)
+COMMANDS: Mapping[str, str] = {
+    "up": "up:up", "login": "login:login", "logout": "login:logout", "user": "user:app", "account": "account:app",
+    "bot": "bot:app", "webhook": "webhook:app", "delivery": "delivery:app", "order": "order:app", "fill": "fill:app",
+    "group": "group:app", "strategy": "strategy:app", "pnl": "pnl:pnl", "pool": "pool:app", "queue": "queue:app",
+    "offset": "offset:app", "risk": "risk:app", "kill": "kill:kill", "resume": "kill:resume", "as-of": "as_of:as_of",
+    "explain": "explain:app", "events": "events:app", "market": "market:app", "backtest": "backtest:backtest",
+    "sweep": "sweep:sweep", "walk-forward": "walk_forward:walk_forward", "lookahead": "lookahead:lookahead",
+    "recursive": "recursive:recursive", "monte-carlo": "monte_carlo:monte_carlo", "run": "run:app",
+    "verify": "verify:verify", "what-if": "what_if:what_if", "audit": "audit:app", "report": "report:report",
+    "projections": "projections:app", "migrate": "system:migrate", "doctor": "system:doctor", "demo": "demo:demo",
+}  # fmt: skip
+"""Every command, and where in `api.commands` it is: only the one that is called is imported, all of them for help."""
+_MORE: Mapping[str, Mapping[str, str]] = {
+    "webhook": {"template": "webhook_template:template"},
+    "strategy": {name: f"strategy_paper:{name}" for name in ("start", "configure", "pause", "resume", "close")},
+    "market": {"download": "market_download:download", "prices": "market_prices:prices"},
+}
+"""Commands of a group that have a module of their own."""
+
+
+def app_of(names: Iterable[str] = COMMANDS) -> typer.Typer:
+    """The command line with these commands only."""
+    app = typer.Typer(
+        name="truetape",
+        help="An event-sourced trading engine: backtest, paper, live and audit are one loop over one log.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    # With something of its own to call, one command is a group of one: it is still called by its name.
+    app.callback()(_nothing)
+    for name in names:
+        found = _imported(name)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name)(found)
+    return app
+
+
+def _nothing() -> None:
+    """Typer calls it before a command."""
+
+
+@cache
+def _imported(name: str) -> Any:
+    found = _at(COMMANDS[name])
+    for part, place in _MORE.get(name, {}).items():
+        found.command(part)(_at(place))
+    return found
+
+
+def _at(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"api.commands.{module}"), name)
 
 
 def run_cli(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code. Bad usage is said in a line, no usage at all is answered with the page."""
+    called = arguments[0] if arguments else ""
+    app = app_of([called] if called in COMMANDS else COMMANDS)
     try:
         code = app(args=list(arguments) or ["--help"], prog_name="truetape", standalone_mode=False)
     except TyperException as error:

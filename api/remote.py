@@ -62,7 +62,7 @@ class Remote:
     """A client of one server. Its methods raise NoServerError, NotLoggedInError and AnsweredError."""
 
     def __init__(self) -> None:
-        from infrastructure.settings import home_folder
+        from infrastructure.home import home_folder
 
         self.url = server_url()
         self.logins = Logins(home_folder())

@@ -31,9 +31,9 @@ from infrastructure.event_store.ledger import GROUP_SIZE
 from infrastructure.market_data.columns_file import integers
 from infrastructure.market_data.tape import Tape
 from infrastructure.venues.lane import Pace
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.rows import MemoryRows, Projection, fold_records
-from replay import result
+from replay import event_lines, log_tables, summary
 from replay.game import Game, play
 from replay.spool import BLOCK, Spool
 
@@ -161,9 +161,9 @@ def after(made: Recording, repeats: int) -> None:
             "decode": lambda: [decode_block(block, count) for block, count in blocks],
             **{f"fold {one.name}": partial(_folded, (one,), made) for one in PROJECTIONS},
             "fold all": partial(_folded, PROJECTIONS, made),
-            "fills.csv": lambda: result.write_fills(Path(folder, "fills.csv"), made.records),
-            "events.jsonl": lambda: result.write_events(Path(folder, "events.jsonl"), made.records),
-            "summary": lambda: result.summarize(made.records, instrument),
+            "fills.csv": lambda: log_tables.write_fills(Path(folder, "fills.csv"), made.records),
+            "events.jsonl": lambda: event_lines.write_events(Path(folder, "events.jsonl"), made.records),
+            "summary": lambda: summary.summarize(made.records, instrument),
             "probe: JSON of the same records": lambda: encoder.encode(made.records),
         }
         spent = in_turns(works, repeats)

@@ -33,7 +33,7 @@ from infrastructure.projection_batches import sealed_batches
 from infrastructure.read_models import ProjectionRunner
 from infrastructure.row_rebuild import differences, rebuild
 from infrastructure.row_tables import table_of
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.rows import MemoryRows, fold_records
 
 OPENING = RunOpening("benchmark", "paper", {})

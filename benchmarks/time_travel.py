@@ -42,7 +42,7 @@ from infrastructure.row_history import keep_history
 from infrastructure.row_tables import columns_of
 from infrastructure.row_versions import STANDING, history_table
 from infrastructure.row_views import Views, log_end
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from replay.game import play
 
 COLUMNS = {

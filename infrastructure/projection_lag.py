@@ -7,7 +7,7 @@ from psycopg.rows import tuple_row
 from domain.errors import StoreError
 from infrastructure.event_store.database import Database
 from infrastructure.projection_batches import tracked_name
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 
 _HEAD = "SELECT position + events - 1 FROM records ORDER BY position DESC LIMIT 1"
 _LAGS = """

@@ -41,7 +41,7 @@ from infrastructure.projection_stops import (
 )
 from infrastructure.row_rebuild import fold_anew
 from infrastructure.row_tables import KEPT_ROWS, SCHEMA, table_of
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.rows import Projection, Row
 
 BATCH = 5000

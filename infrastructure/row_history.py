@@ -21,7 +21,7 @@ from infrastructure.projection_batches import advance, is_old, lock, read_positi
 from infrastructure.projection_stops import ProjectionStoppedError, forget_stops, note_stop
 from infrastructure.row_tables import KEPT_ROWS
 from infrastructure.row_versions import VersionedRows, versions_of
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.rows import Context, Fold, Projection
 
 BATCH = 8

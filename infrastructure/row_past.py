@@ -20,7 +20,7 @@ from infrastructure.event_store.history import history_of
 from infrastructure.row_history import boundaries_of
 from infrastructure.row_overlay import OverlaidRows, Overlay, fold_over
 from infrastructure.row_queries import Filters, FoldedRows, Page, RowSource, StoredRows
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.rows import MemoryRows, Projection, Row, fold_records
 
 R = TypeVar("R", bound=Row)

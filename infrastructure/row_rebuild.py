@@ -29,7 +29,7 @@ from infrastructure.projection_batches import (
 )
 from infrastructure.projection_stops import ProjectionStoppedError, forget_stops
 from infrastructure.row_tables import KEPT_ROWS, SHADOWS, Table, table_of
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.rows import Projection
 
 BATCH = 5000

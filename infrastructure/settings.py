@@ -8,7 +8,6 @@ import re
 import tomllib
 from pathlib import Path
 
-import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
@@ -19,17 +18,9 @@ from pydantic_settings import (
 )
 
 from domain.errors import InputError
+from infrastructure.home import CLIENT_VARIABLES, FILE, PREFIX, home_folder
 
-PREFIX = "TRUETAPE_"
-FILE = "truetape.toml"
 _CONNECTION = re.compile(r"postgres(ql)?://|\s*[a-z_]+\s*=")
-
-
-def home_folder() -> Path:
-    """The data folder: `TRUETAPE_HOME`, else the platform's folder for user data."""
-    chosen = os.environ.get(PREFIX + "HOME", "").strip()
-    folder = Path(chosen).expanduser() if chosen else platformdirs.user_data_path("truetape")
-    return folder.absolute()
 
 
 class Settings(BaseSettings):
@@ -93,10 +84,6 @@ def load_settings() -> Settings:
         return Settings(home=home_folder())
     except (ValidationError, SettingsError) as error:
         raise InputError(f"settings (environment or {path}): {_reason(error)}") from None
-
-
-CLIENT_VARIABLES = ("TRUETAPE_URL", "TRUETAPE_USER", "TRUETAPE_PASSWORD")
-"""Of the commands that talk to a running server; known here so that they may be exported for all."""
 
 
 def _check_environment() -> None:

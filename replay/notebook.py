@@ -31,6 +31,7 @@ from infrastructure.strategy_file import strategy_from, strategy_of
 from infrastructure.venues.simulated import ALL_RULES, RULES, Rules, Terms
 from replay.frames import curve_frame, events_frame, fills_frame, round_trips_frame
 from replay.game import Game, Watch, Window, play
+from replay.gathered import Gathered
 from replay.inputs import InstrumentTable
 from replay.metrics.metrics import PERIODS_PER_YEAR
 from replay.plan import FEE_ASSETS, KINDS, Account, check_grid, check_one_of, check_rate
@@ -38,7 +39,6 @@ from replay.results import Results, results_of
 from replay.session import summarize, write_page_of
 from replay.spool import Spool
 from replay.strategy_plan import FINEST, plan_of, window_between
-from replay.strategy_results import Counted
 
 Amount = Decimal | int | float | str
 """Taken as it prints: 0.1 is one tenth."""
@@ -141,13 +141,14 @@ def backtest(  # noqa: PLR0913  (what a person sets, each with a name)
 
 
 def _played(game: Game, periods_per_year: float, *, progress: bool) -> Result:
-    spool = Spool()
+    found = Gathered()
+    spool = Spool(found.take)
     try:
         with _bar(game.candles, shown=progress) as watch:
             play(game, spool, watch=watch)
-        counts = Counted()
-        made = results_of(game, counts.passing(spool.records()), float(periods_per_year))
-        summary = msgspec.json.decode(msgspec.json.encode(summarize(game, counts, made, spool)))
+            spool.flush()
+        made = results_of(game, found, float(periods_per_year))
+        summary = msgspec.json.decode(msgspec.json.encode(summarize(game, found, made, spool)))
         return Result(game, made, summary, spool)
     except BaseException:
         spool.__exit__()

@@ -1,26 +1,23 @@
 """What follows from a run's log and its tapes: fills, round trips, the equity curve, figures; and the folder they fill."""
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
 
-from domain.account.events import OrderFilled, PositionDeposited
+from domain.account.events import OrderFilled
 from domain.market import Instrument
 from domain.message import Event, Record
 from projections.performance import Trades, round_trips
+from replay.files import EQUITY_FILE
 from replay.game import Game
+from replay.gathered import Gathered
 from replay.metrics.curve import Curve, closes_at, equity_curve
 from replay.metrics.metrics import PERIODS_PER_YEAR, Metrics, metrics_of
-from replay.result import write_equity, write_event_table, write_round_trips, writing_fills
+from replay.result import write_equity
 from replay.result_report.outcome import Outcome, report_of
 from replay.result_report.page import write_page
-
-FILLS_FILE, TRIPS_FILE, EQUITY_FILE = "fills.csv", "round_trips.csv", "equity.csv"
-EVENTS_FILE, REPORT_FILE = "events.parquet", "report.html"
-FILES = (FILLS_FILE, TRIPS_FILE, EQUITY_FILE, EVENTS_FILE, REPORT_FILE)
 
 
 class Results(Struct, frozen=True, eq=False):
@@ -34,35 +31,39 @@ class Results(Struct, frozen=True, eq=False):
 
 
 def results_of(
-    game: Game, records: Iterable[Record[Event]], periods_per_year: float = PERIODS_PER_YEAR
-) -> Results:  # fmt: skip
-    """Read a run's log once. Raises InputError where its tapes have no candle."""
-    found = _Found()
-    for _record in found.passing(records):
-        pass
-    return found.results(game, periods_per_year)
+    game: Game, found: Gathered, periods_per_year: float = PERIODS_PER_YEAR, trades: Trades | None = None
+) -> Results:
+    """What a whole log, gathered, comes to; `trades` are its round trips, where they have been made.
+
+    Raises InputError where its tapes have no candle.
+    """
+    markets = [(market.instrument, market.tape) for market in game.markets]
+    curve = equity_curve(found.fills, markets, game.cash, [market.position for market in game.markets])
+    if trades is None:
+        trades = round_trips(found.fills, found.deposits, game.start())
+    # One market is what the cash could have bought instead; of several it is none of them.
+    beside = closes_at(markets[0][1], curve.times) if len(markets) == 1 else None
+    metrics = metrics_of(curve, trades, beside, periods_per_year)
+    return Results(found.fills, trades, curve, metrics, {instrument.id: instrument for instrument, _ in markets})
 
 
 def write_tables(
     out: Path,
     game: Game,
-    records: Iterable[Record[Event]],
+    found: Gathered,
+    records: Iterable[Record[Event]] | None,
     periods_per_year: float = PERIODS_PER_YEAR,
-    *,
-    events: bool = True,
 ) -> Results:
-    """Write all but the summary and the page, with the log read once; returns what it comes to.
+    """Write all but the summary and the page; returns what the log comes to, of which all is `found`.
 
-    Without `events` somebody else writes their table.
+    Without `records` somebody else writes the log's own tables.
     """
-    found = _Found()
-    passing = writing_fills(out / FILLS_FILE, found.passing(records))
-    if events:
-        write_event_table(out / EVENTS_FILE, passing)
-    else:
-        deque(passing, maxlen=0)
-    results = found.results(game, periods_per_year)
-    write_round_trips(out / TRIPS_FILE, results.trades.trips, results.instruments)
+    trades = None
+    if records is not None:
+        from replay.log_tables import write_log_tables  # noqa: PLC0415  (polars, a fifth of a second: only who writes them)
+
+        trades = write_log_tables(out, records, game.start())
+    results = results_of(game, found, periods_per_year, trades)
     write_equity(out / EQUITY_FILE, results.curve)
     return results
 
@@ -89,32 +90,6 @@ def write_report(
         warnings=warnings,
     )
     write_page(path, report_of(outcome))
-
-
-class _Found:
-    """What is remembered of records that pass."""
-
-    def __init__(self) -> None:
-        self.fills: list[OrderFilled] = []
-        self.deposits: list[PositionDeposited] = []
-
-    def passing(self, records: Iterable[Record[Event]]) -> Iterator[Record[Event]]:
-        for record in records:
-            for event in record.events:
-                if type(event) is OrderFilled:
-                    self.fills.append(event)
-                elif type(event) is PositionDeposited:
-                    self.deposits.append(event)
-            yield record
-
-    def results(self, game: Game, periods_per_year: float) -> Results:
-        markets = [(market.instrument, market.tape) for market in game.markets]
-        curve = equity_curve(self.fills, markets, game.cash, [market.position for market in game.markets])
-        trades = round_trips(self.fills, self.deposits, game.start())
-        # One market is what the cash could have bought instead; of several it is none of them.
-        beside = closes_at(markets[0][1], curve.times) if len(markets) == 1 else None
-        metrics = metrics_of(curve, trades, beside, periods_per_year)
-        return Results(self.fills, trades, curve, metrics, {instrument.id: instrument for instrument, _ in markets})
 
 
 def _settings(game: Game) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,20 +15,21 @@ from domain.message import Event, Record
 from domain.ports import Ledger
 from infrastructure.venues.lane import Pace
 from replay import result
+from replay.files import FILES, FILLS_FILE, LINES_FILE, REPORT_FILE, SUMMARY_FILE
 from replay.game import Game, Watch, name_of, play
+from replay.gathered import Gathered
 from replay.metrics.metrics import PERIODS_PER_YEAR
 from replay.metrics.metrics import figures as metric_figures
-from replay.results import EVENTS_FILE, FILES, FILLS_FILE, REPORT_FILE, Results, write_report, write_tables
+from replay.results import Results, write_report, write_tables
 from replay.spool import Spool
-from replay.strategy_results import Counted, account_results
-from replay.table_writer import CANDLES_MIN, TableWriter
+from replay.strategy_results import account_results
+from replay.table_process import CANDLES_MIN, TableProcess
 
 if TYPE_CHECKING:
     from infrastructure.event_store.database import Database
     from replay.kept import KeptRun
 
 PHASES = ("import", "load", "engine", "write", "report")
-SUMMARY_FILE, LINES_FILE = "summary.json", "events.jsonl"
 
 
 class Stopwatch:
@@ -84,13 +85,16 @@ def carry_out(
     keep_in: "Database | None" = None,
     progress: Watch | None = None,
     asked: Asked = Asked(),  # noqa: B008  (it cannot be changed)
+    begun: TableProcess | None = None,
 ) -> dict[str, Any]:
-    """Play the game, write its files into `out`, return its summary; with `keep_in`, keep the run in Postgres."""
+    """Play the game, write its files into `out`, return its summary; with `keep_in`, keep the run in Postgres.
+
+    `begun` is a process for its tables, where one was begun already; it may not be needed.
+    """
     with ExitStack() as stack:
-        spool = stack.enter_context(Spool())
-        table: TableWriter | None = None
-        if game.candles >= CANDLES_MIN:
-            table = stack.enter_context(TableWriter(out / EVENTS_FILE, spool))
+        found = Gathered()
+        tables = _tables_beside(game, out, stack, begun)
+        spool = stack.enter_context(Spool(found.take, tables))
         kept: KeptRun | None = None
         ledger: Ledger = spool
         if keep_in is not None:
@@ -100,32 +104,33 @@ def carry_out(
         with watch.phase("engine"):
             play(game, ledger, pace=asked.pace, watch=progress)
             spool.flush()
-        counts = Counted()
         with watch.phase("write"):
             if kept is not None:
                 kept.ledger.end()
-            made = _tables(game, out, counts.passing(spool.records()), asked, table)
+            if tables is not None:
+                tables.end()
+            made = _tables(game, out, spool, found, asked, beside=tables is not None)
             if asked.lines:
-                result.write_events(out / LINES_FILE, spool.records())
+                _write_lines(out, spool)
         with watch.phase("report"):
-            summary = summarize(game, counts, made, spool, None if kept is None else kept.ledger.run)
+            summary = summarize(game, found, made, spool, None if kept is None else kept.ledger.run)
             if kept is not None:
                 kept.project()
             if made is not None:
                 write_page_of(out / REPORT_FILE, game, made, summary)
-        if table is not None:
+        if tables is not None:
             with watch.phase("write"):
-                table.finish()
+                tables.finish()
         summary["seconds"] = {name: round(seconds, 4) for name, seconds in watch.seconds.items()}
         result.write_summary(out / SUMMARY_FILE, summary)
         return summary
 
 
 def summarize(
-    game: Game, counts: Counted, made: Results | None, spool: Spool, run: int | None = None
+    game: Game, found: Gathered, made: Results | None, spool: Spool, run: int | None = None
 ) -> dict[str, Any]:
-    """The summary of a run whose log has been read, but for its seconds; `run` is its number where it is kept."""
-    figures = _figures(game, counts, made, spool)
+    """The summary of a run whose log is gathered, but for its seconds; `run` is its number where it is kept."""
+    figures = _figures(game, found, made, spool)
     return {
         "run": run,
         "strategy": name_of(game),
@@ -134,7 +139,7 @@ def summarize(
         "counts": {"candles": game.candles, **figures.pop("counts")},
         **figures,
         "metrics": None if made is None else metric_figures(made.metrics),
-        "failed": {event.bot: event.error for event in counts.failed},
+        "failed": {event.bot: event.error for event in found.failed},
         "log_sha256": spool.digest.hexdigest(),
         **_tapes(game),
         "versions": result.versions(),
@@ -148,22 +153,39 @@ def write_page_of(path: Path, game: Game, made: Results, summary: Mapping[str, A
     write_report(path, game, made, summary, _parameters(game), broken)
 
 
-def _tables(
-    game: Game, out: Path, records: Iterable[Record[Event]], asked: Asked, table: TableWriter | None
-) -> Results | None:
-    """The tables of a run, read once; where no tape has a candle there are only fills, and no figures."""
+def _tables_beside(game: Game, out: Path, stack: ExitStack, begun: TableProcess | None) -> TableProcess | None:
+    """The process that writes a long run's tables."""
+    if game.candles < CANDLES_MIN:
+        return None
+    tables = begun or stack.enter_context(TableProcess(out))
+    tables.begin(game.start())
+    return tables
+
+
+def _tables(game: Game, out: Path, spool: Spool, found: Gathered, asked: Asked, *, beside: bool) -> Results | None:
+    """The tables of a run, of which those of the log may be written `beside` it; of no candle there are only fills."""
     if game.candles:
-        return write_tables(out, game, records, asked.periods_per_year, events=table is None)
-    result.write_fills(out / FILLS_FILE, records)
+        return write_tables(out, game, found, None if beside else spool.records(), asked.periods_per_year)
+    from replay.log_tables import write_fills  # noqa: PLC0415  (polars: only where this process writes tables)
+
+    write_fills(out / FILLS_FILE, spool.records())
     return None
 
 
-def _figures(game: Game, counts: Counted, made: Results | None, spool: Spool) -> dict[str, Any]:
-    """Counts and results: of strategies from what has been read, of bots that hear alerts from the projections."""
+def _write_lines(out: Path, spool: Spool) -> None:
+    from replay.event_lines import write_events  # noqa: PLC0415  (only where they are asked for)
+
+    write_events(out / LINES_FILE, spool.records())
+
+
+def _figures(game: Game, found: Gathered, made: Results | None, spool: Spool) -> dict[str, Any]:
+    """Counts and results: of strategies from what was gathered, of bots that hear alerts from the projections."""
     instrument = game.markets[0].instrument
     if made is None or not game.strategies or any(isinstance(each.message, CreateBot) for each in game.opening):
-        return result.summarize(spool.records(), instrument)
-    return {"counts": counts.counts(), **account_results(made, instrument)}
+        from replay.summary import summarize as summarize_log  # noqa: PLC0415  (the projections: only for them)
+
+        return summarize_log(spool.records(), instrument)
+    return {"counts": found.counts(), **account_results(made, instrument)}
 
 
 def _parameters(game: Game) -> dict[str, Any]:

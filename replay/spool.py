@@ -7,6 +7,7 @@ from typing import Self
 from domain.errors import TruetapeError
 from domain.message import Event, Record
 from infrastructure.event_store.codec import LogDigest, decode_block, encode_block
+from replay.table_process import TableProcess
 
 BLOCK = 2000
 OFFSET = 8
@@ -14,13 +15,24 @@ OFFSET = 8
 
 
 class Spool:
-    """Appends blocks of encoded records to an unnamed file and reads them back; knows their digest."""
+    """Appends blocks of encoded records to an unnamed file and reads them back; knows their digest.
 
-    def __init__(self) -> None:
+    `take` is given every block of records when it is written, so that who only counts need not read them again. A process
+    that reads the file meanwhile is told how far it may.
+    """
+
+    def __init__(
+        self, take: Callable[[list[Record[Event]]], None] | None = None, beside: TableProcess | None = None
+    ) -> None:
+        self._take = take
+        self._beside = beside
         self.digest = LogDigest()
         self._waiting: list[Record[Event]] = []
-        self._tell: Callable[[int], None] | None = None
-        self._file = tempfile.TemporaryFile(prefix="truetape-")  # noqa: SIM115  (closed by __exit__)
+        self._file = (
+            tempfile.TemporaryFile(prefix="truetape-")  # noqa: SIM115  (closed by __exit__)
+            if beside is None
+            else beside.file
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -43,21 +55,12 @@ class Spool:
             self._file.write(len(block).to_bytes(OFFSET) + len(self._waiting).to_bytes(OFFSET) + block)
         except OSError as error:
             raise TruetapeError(f"the run cannot be spooled to {tempfile.gettempdir()}: {error.strerror}") from error
+        if self._take is not None:
+            self._take(self._waiting)
         self._waiting = []
-        if self._tell is not None:
+        if self._beside is not None:
             self._file.flush()
-            self._tell(self._file.tell())
-
-    def written(self) -> int:
-        """Where the file ends."""
-        self.flush()
-        self._file.flush()
-        return self._file.tell()
-
-    def share(self, tell: Callable[[int], None]) -> int:
-        """The file's descriptor, for another reader; `tell` is told how far there is something to read."""
-        self._tell = tell
-        return self._file.fileno()
+            self._beside.tell(self._file.tell())
 
     def records(self) -> Iterator[Record[Event]]:
         """Every record so far, in order; to be read to its end before more is appended."""

@@ -1,49 +1,12 @@
 """What strategies made of an account, from what one reading of the log gives instead of from its projections."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from msgspec import Struct, field
-
-from domain.account.events import OrderDenied, OrderFilled, OrderIntended
+from domain.account.events import OrderFilled
 from domain.market import Instrument
-from domain.message import Event, Record
-from domain.strategy.events import StrategyFailed
 from projections.cost_basis import Pool, change, flow_of
 from replay.results import Results
-
-
-class Counted(Struct):
-    """How many there were of each; `failed` are the strategies that broke."""
-
-    records: int = 0
-    events: int = 0
-    orders: int = 0
-    denied: int = 0
-    fills: int = 0
-    failed: list[StrategyFailed] = field(default_factory=list)
-
-    def passing(self, records: Iterable[Record[Event]]) -> Iterator[Record[Event]]:
-        """The same records, counted as they pass."""
-        for record in records:
-            self.records += 1
-            self.events += len(record.events)
-            for event in record.events:
-                kind = type(event)
-                if kind is OrderFilled:
-                    self.fills += 1
-                elif kind is OrderIntended:
-                    self.orders += 1
-                elif kind is OrderDenied:
-                    self.denied += 1
-                elif isinstance(event, StrategyFailed):
-                    self.failed.append(event)
-            yield record
-
-    def counts(self) -> dict[str, int]:
-        """The counts of a summary."""
-        names = ("records", "events", "orders", "denied", "fills")
-        return {name: getattr(self, name) for name in names}
 
 
 def account_results(results: Results, instrument: Instrument) -> dict[str, Any]:
@@ -68,7 +31,17 @@ def _realized(fills: Sequence[OrderFilled]) -> int:
     pools: dict[tuple[str, str], Pool] = {}
     total = 0
     for fill in fills:
-        key, flow = (fill.bot, fill.instrument), flow_of(fill)
-        pools[key], realized = change(pools.get(key) or Pool(), flow.quantity, flow.cost)
+        key = (fill.bot, fill.instrument)
+        if fill.received == fill.quantity:
+            # What `flow_of` would say, without its cost: nearly every fill is such a one.
+            buys = fill.side == "buy"
+            quantity, cost = (int(fill.quantity), int(fill.cash)) if buys else (-fill.quantity, -fill.cash)
+        else:
+            flow = flow_of(fill)
+            quantity, cost = flow.quantity, flow.cost
+        pools[key], realized = change(pools.get(key) or _NOTHING, quantity, cost)
         total += realized
     return total
+
+
+_NOTHING = Pool()

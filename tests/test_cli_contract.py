@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from api import __main__
-from api.cli import app
+from api.cli import app_of
 from api.remote import Remote
 from infrastructure.event_store.database import Database
 from tests.api.commands.living import Living, living
@@ -27,7 +27,7 @@ HEAVY = ("polars", "psycopg", "eventsourcing", "pydantic", "numpy", "rich", "fas
 
 def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command there is, with the words that call it."""
-    found: Any = typer.main.get_command(app) if group is None else group
+    found: Any = typer.main.get_command(app_of()) if group is None else group
     for name, each in found.commands.items():
         if hasattr(each, "commands"):
             yield from commands(each, (*path, name))

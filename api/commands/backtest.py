@@ -1,5 +1,6 @@
 """`truetape backtest`: a strategy, or recorded alerts, over candles of one instrument or of several, to results and a log."""
 
+import gc
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 
     from infrastructure.event_store.database import Database
     from infrastructure.market_data.shelf import Stored
-    from infrastructure.settings import Settings
     from infrastructure.venues.simulated_market import TimedAlert
     from replay.game import Game
     from replay.plan import Account, Plan
+    from replay.table_process import TableProcess
 
 DCA = "dca_signals"
+BYTES_MIN, CSV_BYTES_MIN = 2_000_000, 8_000_000
+"""What 100,000 candles take, packed and as text."""
 STRATEGY = Annotated[
     str, typer.Argument(help="sma_cross, grid, ..., or a file: my.py; dca_signals: position groups from alerts.")
 ]
@@ -57,36 +60,60 @@ def backtest(
     One instrument is said by --instrument with --candles, --tape or --market, several by [[instruments]] in the
     configuration. dca_signals needs --signals, --config, --tick and --step. Exit code 1 where a strategy broke.
     """
-    from infrastructure.settings import load_settings
-    from infrastructure.venues.lane import PACES
-    from replay.plan import check_one_of
-    from replay.session import Asked, Stopwatch, carry_out, check_folder
+    from infrastructure.data_folder import checked_home
 
-    check_one_of("--feed", feed, PACES)
-    settings, watch = load_settings(), Stopwatch()
-    options.check(place, terms)
-    asked = Asked(lines=strategy == DCA if lines is None else lines, pace=cast("Any", feed), periods_per_year=periods)
+    home = checked_home()
     with ExitStack() as stack:
+        # Modules stay: while they load, the collector would walk all of them again and again for nothing.
+        stack.callback(gc.enable)
+        gc.disable()
+        # Begun before the imports below, which take as long as its own.
+        tables = _tables_beside(stack, place, out, home)
+        from infrastructure.heap import keep_freed_memory
+        from infrastructure.venues.lane import PACES
+        from replay.plan import check_one_of
+        from replay.session import Asked, Stopwatch, carry_out, check_folder
+
+        keep_freed_memory()
+        check_one_of("--feed", feed, PACES)
+        options.check(place, terms)
+        writes_lines = strategy == DCA if lines is None else lines
+        asked = Asked(lines=writes_lines, pace=cast("Any", feed), periods_per_year=periods)
+        watch = Stopwatch()
         with watch.phase("import"):
             prepared = _prepared(strategy, place, terms, config, signals, values or [])
             check_folder(out)
         with watch.phase("write"):
-            database = _database(stack, settings) if keep else None
+            database = _database(stack) if keep else None
         # All that could be refused without the candles has been; from here on things are written.
         with watch.phase("import"):
-            stored = prepared.stored(settings.home)
+            stored = prepared.stored(home)
         with watch.phase("load"):
             game = prepared.game(stored)
         _make_folder(out)
+        gc.enable()
         with progress("candles", game.candles, quiet=as_json) as advance:
-            summary = carry_out(game, out, watch, database, advance, asked)
+            summary = carry_out(game, out, watch, database, advance, asked, tables)
     return show(summary, out, as_json=as_json)
 
 
-def _database(stack: ExitStack, settings: "Settings") -> "Database":
-    from infrastructure.database import open_database
+def _tables_beside(stack: ExitStack, place: Market, out: Path, home: Path) -> "TableProcess | None":
+    """A process for the tables of what looks like a long run, by the size of its file; a wrong guess costs nothing but time."""
+    path = place.candles or home / "market" / f"{place.tape}.parquet"
+    is_cut = place.start is not None or place.end is not None
+    least = CSV_BYTES_MIN if path.suffix == ".csv" else BYTES_MIN
+    if is_cut or not path.is_file() or path.stat().st_size < least:
+        return None
+    from replay.table_process import TableProcess
 
-    return stack.enter_context(open_database(settings))
+    return stack.enter_context(TableProcess(out))
+
+
+def _database(stack: ExitStack) -> "Database":
+    from infrastructure.database import open_database
+    from infrastructure.settings import load_settings
+
+    return stack.enter_context(open_database(load_settings()))
 
 
 class Prepared(Struct, frozen=True):
@@ -121,13 +148,17 @@ def _prepared(
 
 
 def _check_name(strategy: str) -> None:
-    from api.available import available
-    from infrastructure.plugins import load_plugins
+    from domain.strategy.registry import strategies
     from infrastructure.strategy_file import SUFFIX
 
+    if strategy in strategies() or strategy.endswith(SUFFIX):
+        return
+    from api.available import available_names
+    from infrastructure.plugins import load_plugins
+
     load_plugins()
-    names = [each.name for each in available()]
-    if strategy not in names and not strategy.endswith(SUFFIX):
+    names = available_names()
+    if strategy not in names:
         raise InputError(
             f"strategy {strategy!r} is not known; allowed: {', '.join(names)}, or a file that ends in {SUFFIX}"
         )

@@ -149,12 +149,12 @@ def plan_of(strategy: str, market: Market, config: Path | None, values: list[str
 
 def game_of(strategy: str, market: Market, terms: Terms, config: Path | None, values: list[str]) -> "Game":
     """A strategy's game, as a backtest of it would play it; raises InputError."""
-    from infrastructure.settings import load_settings
+    from infrastructure.data_folder import checked_home
 
     refuse_alerts(strategy)
     check(market, terms)
     plan = plan_of(strategy, market, config, values)
-    return plan.game(account_of(terms), plan.stored(load_settings().home))
+    return plan.game(account_of(terms), plan.stored(checked_home()))
 
 
 def pairs(texts: list[str]) -> dict[str, str]:

@@ -45,7 +45,7 @@ def rebuild(
 
 
 def _named(names: Sequence[str]) -> "Sequence[Projection]":
-    from projections import PROJECTIONS
+    from projections.catalogue import PROJECTIONS
 
     known = {each.name: each for each in PROJECTIONS}
     for name in names:

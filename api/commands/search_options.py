@@ -84,7 +84,7 @@ def job_of(asked: Asked, out: Path, *, common: bool = False) -> "tuple[BacktestJ
 
     The stretch is from the first candle of any market to the last of any; with `common` it is that which all have.
     """
-    from infrastructure.settings import load_settings
+    from infrastructure.data_folder import checked_home
     from infrastructure.strategy_file import SUFFIX
     from replay.game import check_portfolio
     from replay.session import check_folder
@@ -92,7 +92,7 @@ def job_of(asked: Asked, out: Path, *, common: bool = False) -> "tuple[BacktestJ
 
     plan = asked.plan
     check_folder(out)
-    stored = plan.stored(load_settings().home)
+    stored = plan.stored(checked_home())
     window = _stretch(asked, stored, common=common)
     portfolio = plan.portfolio(asked.account, [each.header.price_scale for each in stored])
     check_portfolio(portfolio)

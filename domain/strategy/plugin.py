@@ -69,7 +69,7 @@ class View(Struct, gc=False):
 
     def is_working(self) -> bool:
         """Whether any of its orders has not ended."""
-        return any(True for _ in self.orders())
+        return any(order.bot == self.bot for order in self.account.orders.values())
 
 
 OnCandle = Callable[[Any, View], Act | None]

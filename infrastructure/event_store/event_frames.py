@@ -4,19 +4,20 @@ Read one by one an event costs 15 us, here 3. Fields that have parts of their ow
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, islice
+from decimal import Decimal
+from itertools import chain, groupby, islice
 from operator import attrgetter
 from types import NoneType, UnionType
-from typing import Any, Literal, NewType, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NewType, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
-import numpy as np
 import polars as pl
 from msgspec import Struct, UnsetType
 
 from domain.account.events import InstrumentListed
 from domain.catalogue import EVENTS, tag_of
 from domain.message import Event, Record
+from domain.strategy.intents import Place
 from domain.values import POWERS, SECOND, Cash, Fee, Price, Quantity, Time
 from infrastructure.event_store.readable import Reader, Scales, bare_fields
 
@@ -28,10 +29,14 @@ SCHEMA: dict[str, type[pl.DataType] | pl.DataType] = {
 BLOCK = 10_000
 """Records that are in memory at a time."""
 
+_DIGITS = 38
+"""The most that a decimal column has; 64-bit quanta with 18 places need 37."""
 _DTYPES: dict[object, type[pl.DataType]] = {int: pl.Int64, str: pl.String, bool: pl.Boolean}
 _SCALE_OF: dict[object, str] = {Price: "price", Quantity: "size", Cash: "cash", Fee: "fee"}
 _SCALED_BY = ("asset", "instrument", "fee_asset")
 _ENCODER = msgspec.json.Encoder()
+_events_of = attrgetter("events")
+_ByType = dict[type[Event], tuple[list[int], list[Event]]]
 _ROW, _PLACE = "_row", "_place"
 """Where an event stands among all of a block, and among those of its type."""
 
@@ -56,47 +61,29 @@ def event_frames(records: Iterable[Record[Event]], block: int = BLOCK) -> Iterat
 
 
 def _frame(reader: Reader, position: int, records: Sequence[Record[Event]]) -> pl.DataFrame:
-    streams: list[str] = []
-    causes: list[str | None] = []
-    parts: list[pl.DataFrame] = []
-    waiting: dict[type[Event], tuple[list[int], list[Event]]] = {}
-    row = 0
     for record in records:
-        listed = InstrumentListed in map(type, record.events)
-        if listed:
-            # From here on amounts may have other places.
-            parts += _parts(reader, waiting)
-            waiting = {}
-        if listed or record.key is not None:
-            reader.learn(record)
-        streams.append(reader.stream(record))
-        causes.append(reader.cause(record))
-        for event in record.events:
-            found = waiting.get(type(event))
-            if found is None:
-                found = waiting[type(event)] = ([], [])
-            found[0].append(row)
-            found[1].append(event)
-            row += 1
-    parts += _parts(reader, waiting)
+        reader.learn_stream(record)
+    numbers = [record.stream for record in records]
+    names = {number: reader.stream_name(number) for number in set(numbers)}
+    events = list(chain.from_iterable(map(_events_of, records)))
+    parts = list(_texts(reader, records, events))
     texts = pl.concat(parts).sort(_ROW)
-    counts = np.array([len(record.events) for record in records])
-    firsts = np.repeat(np.cumsum(counts) - counts, counts)
-    rows = np.arange(len(firsts))
-    of_record = np.repeat(np.arange(len(counts)), counts)
+    counts = [len(record.events) for record in records]
+    of_record = [number for number, count in enumerate(counts) for _ in range(count)]
+    offsets = [offset for count in counts for offset in range(count)]
     envelopes = pl.DataFrame(
         {
-            "stream": streams,
+            "stream": [names[number] for number in numbers],
             "version": [record.version for record in records],
             "at": [record.at for record in records],
             "actor": [record.actor for record in records],
-            "cause": pl.Series(causes, dtype=pl.String),
+            "cause": pl.Series(list(map(reader.cause, records)), dtype=pl.String),
         }
     )[of_record]
     return envelopes.select(
-        pl.Series("position", position + rows, dtype=pl.Int64),
+        pl.Series("position", range(position, position + len(events)), dtype=pl.Int64),
         "stream",
-        pl.col("version") + pl.Series(rows - firsts, dtype=pl.Int64),
+        pl.col("version") + pl.Series(offsets, dtype=pl.Int64),
         pl.col("at").cast(SCHEMA["at"]),
         "actor",
         "cause",
@@ -105,7 +92,34 @@ def _frame(reader: Reader, position: int, records: Sequence[Record[Event]]) -> p
     )
 
 
-def _parts(reader: Reader, waiting: dict[type[Event], tuple[list[int], list[Event]]]) -> Iterator[pl.DataFrame]:
+def _texts(reader: Reader, records: Sequence[Record[Event]], events: Sequence[Event]) -> Iterator[pl.DataFrame]:
+    """What `_parts` gives of all these events, read as the instruments were known when they came."""
+    types = list(map(type, events))
+    if InstrumentListed not in types:
+        yield from _parts(reader, _by_type(types, events, 0))
+        return
+    first = last = 0
+    for record in records:
+        if InstrumentListed in map(type, record.events):
+            # From here on amounts may have other places.
+            yield from _parts(reader, _by_type(types[first:last], events[first:last], first))
+            reader.learn(record)
+            first = last
+        last += len(record.events)
+    yield from _parts(reader, _by_type(types[first:], events[first:], first))
+
+
+def _by_type(types: Sequence[type[Event]], events: Sequence[Event], first: int) -> _ByType:
+    """The events of each type with their rows, which count from `first`."""
+    found: _ByType = {kind: ([], []) for kind in dict.fromkeys(types)}
+    for row, (kind, event) in enumerate(zip(types, events, strict=True), first):
+        rows, own = found[kind]
+        rows.append(row)
+        own.append(event)
+    return found
+
+
+def _parts(reader: Reader, waiting: _ByType) -> Iterator[pl.DataFrame]:
     """(row, tag, JSON of the fields) of the events, type by type."""
     for event_type, (rows, events) in waiting.items():
         kind = KINDS[event_type]
@@ -123,11 +137,22 @@ def _parts(reader: Reader, waiting: dict[type[Event], tuple[list[int], list[Even
             jsons = []
             for name in [name for name, dtype in kind.dtypes.items() if dtype is None]:
                 values = [fields[name][place] for place in part[_PLACE].to_list()]
-                if name not in kind.bare:
-                    values = [reader.parts(name, value, scales) for value in values]
-                jsons.append(pl.Series(name, _jsons(values)))
+                jsons.append(pl.Series(name, _part_jsons(reader, kind, name, values, scales)))
             data = part.with_columns(jsons).select(_object(kind, scales)).to_series()
             yield _text_frame(part[_ROW], kind.tag, data)
+
+
+def _part_jsons(reader: Reader, kind: Kind, name: str, values: list[Any], scales: Scales) -> list[str]:
+    """A field that is no column, as JSON."""
+    if name in kind.bare:
+        return _jsons(values)
+    items = list(chain.from_iterable(values)) if name == "intents" else []
+    if not items or set(map(type, items)) != {Place}:
+        return _jsons([None if value is None else reader.parts(name, value, scales) for value in values])
+    # Nearly every intent there is.
+    columns = [pl.Series(each, list(map(attrgetter(each), items)), dtype) for each, dtype in _PLACE_KIND.dtypes.items()]
+    texts = iter(pl.DataFrame(columns).select(_object(_PLACE_KIND, scales)).to_series().to_list())
+    return [f"[{','.join(islice(texts, len(value)))}]" for value in values]
 
 
 def text_columns(reader: Reader, events: Sequence[Event], names: Sequence[str]) -> pl.DataFrame:
@@ -188,12 +213,10 @@ def decimal_texts(name: str, scale: int) -> pl.Expr:
     quanta = pl.col(name)
     if scale == 0:
         return quanta.cast(pl.String)
-    unit = POWERS[scale]
-    sign = pl.when(quanta < 0).then(pl.lit("-")).otherwise(pl.lit(""))
-    whole = (quanta.abs() // unit).cast(pl.String)
-    places = (quanta.abs() % unit).cast(pl.String).str.zfill(scale).str.strip_chars_end("0")
-    point = pl.when(places == "").then(pl.lit("")).otherwise(pl.lit("."))
-    return pl.concat_str(sign, whole, point, places).alias(name)
+    # Exact: the column is given the places first, and then the power of ten is taken off. 64-bit quanta fit.
+    places = pl.Decimal(_DIGITS, scale)
+    amounts = (quanta.cast(places) / Decimal(POWERS[scale])).cast(places)
+    return amounts.cast(pl.String).str.strip_chars_end("0").str.strip_chars_end(".").alias(name)
 
 
 def time_texts(name: str) -> pl.Expr:
@@ -207,6 +230,10 @@ def time_texts(name: str) -> pl.Expr:
 
 def _kind_of(event_type: type[Event]) -> Kind | None:
     """None where a field may be left out, or where the places of amounts are told by a part."""
+    return _struct_kind(event_type, tag_of(event_type))
+
+
+def _struct_kind(event_type: type[Struct], tag: str) -> Kind | None:
     dtypes: dict[str, type[pl.DataType] | None] = {}
     units: dict[str, object] = {}
     hints = get_type_hints(event_type)
@@ -219,7 +246,7 @@ def _kind_of(event_type: type[Event]) -> Kind | None:
     scaled_by = tuple(name for name in _SCALED_BY if name in dtypes)
     if any(dtypes[name] is None for name in scaled_by):
         return None
-    return Kind(tag_of(event_type), dtypes, units, scaled_by, bare_fields(event_type))
+    return Kind(tag, dtypes, units, scaled_by, bare_fields(event_type))
 
 
 def _plain(hint: object) -> tuple[object, object]:
@@ -236,3 +263,4 @@ def _plain(hint: object) -> tuple[object, object]:
 
 
 KINDS: dict[type[Event], Kind | None] = {event_type: _kind_of(event_type) for event_type in EVENTS}
+_PLACE_KIND = cast("Kind", _struct_kind(Place, ""))

@@ -71,8 +71,15 @@ def bare_fields(struct: type[Struct]) -> frozenset[str]:
     return frozenset(name for name, hint in hints.items() if is_bare(hint) and name not in _READ_BY_NAME)
 
 
-_BARE_FIELDS = {struct: bare_fields(struct) for struct in _STRUCTS}
-_NO_FIELDS: frozenset[str] = frozenset()
+def _readings_of(struct: type[Struct]) -> tuple[tuple[str, bool, Format | None], ...]:
+    """Of each field its name, whether it is read as it is, and how an amount or a time is written."""
+    formats, bare = _FIELDS.get(struct, {}), bare_fields(struct) if struct in _FIELDS else frozenset()
+    return tuple((name, name in bare, formats.get(name)) for name in struct.__struct_fields__)
+
+
+_READINGS = {struct: _readings_of(struct) for struct in _STRUCTS}
+_SCALED_ALONE = frozenset({Instrument, Holding, Loser, Winner})
+"""Parts that say themselves of which instrument or asset they are."""
 
 
 class Reader:
@@ -98,11 +105,15 @@ class Reader:
 
     def learn(self, record: Record[Event]) -> None:
         """Take in what later records rely on, without making lines of this one."""
-        if record.key is not None:
-            self._names[record.stream] = record.key
+        self.learn_stream(record)
         for event in record.events:
             if isinstance(event, InstrumentListed):
                 self.instruments[event.instrument.id] = event.instrument
+
+    def learn_stream(self, record: Record[Event]) -> None:
+        """Take in what the record's stream is called, if it says so."""
+        if record.key is not None:
+            self._names[record.stream] = record.key
 
     def fields(self, event: Event) -> dict[str, Any]:
         """An event's fields by name."""
@@ -111,7 +122,11 @@ class Reader:
 
     def stream(self, record: Record[Event]) -> str:
         """The name of a record's stream."""
-        return self._names.get(record.stream, str(record.stream))
+        return self.stream_name(record.stream)
+
+    def stream_name(self, number: int) -> str:
+        """The name of the stream with this number."""
+        return self._names.get(number) or str(number)
 
     def cause(self, record: Record[Event]) -> str | None:
         """The event that led to a record, `stream@version`."""
@@ -138,20 +153,22 @@ class Reader:
 
     def _plain(self, value: Any, scales: Scales) -> Any:
         """A struct as a dictionary; pairs of AccountValued are (instrument, price) and (asset, cash)."""
-        if isinstance(value, Struct):
-            formats, bare = _FIELDS.get(type(value), {}), _BARE_FIELDS.get(type(value), _NO_FIELDS)
-            if isinstance(value, Instrument):
-                scales = Scales(value.price_scale, value.size_scale, value.quote_scale)
-            elif isinstance(value, Holding | Loser | Winner):
-                scales = self.scales(value)
-            return {
-                name: _as_json(field) if name in bare
-                else _text(formats[name], field, scales) if name in formats and field is not None
-                else self.parts(name, field, scales)
-                for name, field in msgspec.structs.asdict(value).items()
-                if field is not msgspec.UNSET
-            }  # fmt: skip
-        return format(value, "f") if isinstance(value, Decimal) else value
+        if not isinstance(value, Struct):
+            return format(value, "f") if isinstance(value, Decimal) else value
+        if type(value) in _SCALED_ALONE:
+            scales = _own_scales(value) if isinstance(value, Instrument) else self.scales(value)
+        plain: dict[str, Any] = {}
+        for name, is_bare_field, form in _READINGS.get(type(value)) or _readings_of(type(value)):
+            field = getattr(value, name)
+            if is_bare_field:
+                plain[name] = list(field) if type(field) is tuple else field
+            elif field is None:
+                plain[name] = None
+            elif form is not None:
+                plain[name] = _text(form, field, scales)
+            elif field is not msgspec.UNSET:
+                plain[name] = self.parts(name, field, scales)
+        return plain
 
     def parts(self, name: str, value: Any, scales: Scales) -> Any:
         """A field of this name that is no amount itself; it may have amounts in it."""
@@ -172,16 +189,16 @@ class Reader:
         return str(price) if listed is None else listed.price_text(price)
 
 
+def _own_scales(instrument: Instrument) -> Scales:
+    return Scales(instrument.price_scale, instrument.size_scale, instrument.quote_scale)
+
+
 def _remembered(memory: bytes) -> Any:
     """What a strategy remembers, as plain values; in hexadecimal where it cannot be read."""
     try:
         return msgspec.to_builtins(msgspec.msgpack.decode(memory)) if memory else []
     except (msgspec.DecodeError, UnicodeDecodeError):
         return memory.hex()
-
-
-def _as_json(value: Any) -> Any:
-    return list(value) if type(value) is tuple else value
 
 
 def _text(form: Format, quanta: int, scales: Scales) -> str:

@@ -1,12 +1,11 @@
 """A file is either there whole and synced, or not there at all."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from polars.exceptions import PolarsError
 
 from domain.errors import InputError
 
@@ -30,10 +29,18 @@ def written_whole(path: Path) -> Iterator[Path]:
         part.chmod(0o666 & ~_umask())
         part.replace(path)
         _sync(path.parent)
-    except (OSError, PolarsError) as error:
+    except Exception as error:
+        if not isinstance(error, (OSError, *_polars_errors())):
+            raise
         raise InputError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def _polars_errors() -> tuple[type[Exception], ...]:
+    """Those of polars, where it is what writes; it is not imported for asking."""
+    loaded = sys.modules.get("polars.exceptions")
+    return () if loaded is None else (loaded.PolarsError,)
 
 
 def _sync(path: Path) -> None:

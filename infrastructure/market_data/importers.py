@@ -9,13 +9,12 @@ from domain.errors import InputError
 from domain.values import decimal_text, time_text
 from infrastructure.market_data.amounts import Amounts, RowError, exact_amounts, rescale
 from infrastructure.market_data.checks import Check, amount_text, positive, raise_first, read_column, refuse_first
-from infrastructure.market_data.columns_file import UNREADABLE, Integers, header_of, unreadable
-from infrastructure.market_data.sources import Source, is_parquet, read_bytes, read_csv, read_parquet
+from infrastructure.market_data.columns_file import Integers
+from infrastructure.market_data.parquet import UNREADABLE, header_of, unreadable
+from infrastructure.market_data.raw_file import read_bytes
+from infrastructure.market_data.sources import Source, is_parquet, read_csv, read_parquet
 from infrastructure.market_data.tape import COLUMNS, Tape, make_tape
 from infrastructure.market_data.times import exact_times
-
-IMPORTER = 1
-"""Raised when the same file would give another tape."""
 
 PRICES = ("open", "high", "low", "close")
 _SECOND = 1_000_000

@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -14,12 +14,13 @@ from msgspec.structs import replace
 
 from domain.errors import InputError, MissingError
 from infrastructure.market_data.atomic_file import written_whole
-from infrastructure.market_data.importers import IMPORTER, candles_from
-from infrastructure.market_data.sources import read_bytes
+from infrastructure.market_data.raw_file import read_bytes
 from infrastructure.market_data.tape import FORMAT, Header, Tape, decode_header, folder, tape_paths
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 NAME_ALLOWED = "letters, digits, `.`, `_` and `-`, at most 100, a letter or digit first"
+IMPORTER = 1
+"""Raised when the same file would give another tape."""
 _PACKINGS = (".gz", ".zip", ".csv", ".parquet", ".pq")
 _DIGEST_SHOWN = 8
 
@@ -66,13 +67,19 @@ def import_cached(path: Path, home: Path, name: str | None = None, instrument: s
     known = _known(origin, home, path)
     if known is not None and name in {None, known.name} and instrument in {"", known.header.instrument}:
         return known
-    tape = candles_from(path, raw, instrument=instrument) if known is None else known.load()
+    tape = _imported(path, raw, instrument) if known is None else known.load()
     tape = replace(tape, instrument=instrument or tape.instrument)
     with _alone(home):
         stored = _store(tape, home, name, path)
         with written_whole(origin) as part:
             part.write_bytes(msgspec.json.encode(_Origin(IMPORTER, FORMAT, tape.digest)))
     return stored
+
+
+def _imported(path: Path, raw: bytes, instrument: str) -> Tape:
+    from infrastructure.market_data.importers import candles_from  # noqa: PLC0415  (polars: only for a file that is new)
+
+    return candles_from(path, raw, instrument=instrument)
 
 
 def find_tape(home: Path, name: str) -> Stored:
@@ -146,6 +153,12 @@ def _known(origin: Path, home: Path, source: Path) -> Stored | None:
 
 def _with_digest(home: Path, digest: str, source: Path) -> Stored | None:
     """A tape with this digest; the one named after the source if several are."""
+    likely = folder(home) / f"{_name_of(source)}.parquet"
+    # Asked first and alone: most often it is this one, and the others, of which one may be damaged, need not be opened.
+    with suppress(InputError, MissingError):
+        header = decode_header(likely)
+        if header.digest == digest:
+            return Stored(likely.stem, likely, header)
     same = [each for each in list_tapes(home) if isinstance(each, Stored) and each.header.digest == digest]
     return min(same, key=lambda each: each.name != _name_of(source), default=None)
 

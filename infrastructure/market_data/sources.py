@@ -12,10 +12,10 @@ import polars as pl
 from msgspec import Struct
 
 from domain.errors import InputError
-from infrastructure.market_data.columns_file import UNREADABLE, unreadable
+from infrastructure.market_data.parquet import UNREADABLE, unreadable
+from infrastructure.market_data.raw_file import ALLOWED
 
 KLINE_COLUMNS = 12
-ALLOWED = ".csv, .csv.gz, .zip or .parquet"
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -36,23 +36,6 @@ class Source(Struct, frozen=True, eq=False):
         line = "" if self.lines is None else f" (line {self.lines[row]})"
         number = row if self.rows is None else self.rows[row]
         return InputError(f"{self.path}: row {number + 1}{line}: {what}")
-
-
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a file that must be one and must not be empty."""
-    try:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; allowed is a file, {ALLOWED}")
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path} is not a regular file")
-        raw = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if not raw:
-        raise InputError(f"{path} is empty")
-    return raw
 
 
 def is_parquet(path: Path) -> bool:

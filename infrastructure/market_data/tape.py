@@ -13,12 +13,14 @@ from msgspec.structs import replace
 from domain.errors import AmountError, InputError, MissingError
 from domain.values import LARGEST, POWERS, SCALE_MAX, Time
 from infrastructure.market_data.columns_file import (
+    Copy,
     Integers,
+    copied_header,
     integers,
-    read_columns,
-    read_header,
+    keep_copy,
+    read_copy,
+    stamp_of,
     view,
-    write_columns,
 )
 
 FORMAT = 1
@@ -186,21 +188,40 @@ class Tape(Struct, frozen=True, eq=False):
     def save(self, path: Path) -> None:
         """Write the tape, whole or not at all. A slice or rescaled copy is not the tape that its digest names."""
         assert self.digest == digest_of(self), "a view of a tape cannot be saved under the tape's digest"
+        from infrastructure.market_data.parquet import write_columns  # noqa: PLC0415  (polars: only for who writes)
+
         write_columns(path, self.columns, msgspec.json.encode(self.header))
 
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a stored tape; raises MissingError where it is gone, InputError where it is not as it was written."""
-        header = decode_header(path, "candles")
-        columns = read_columns(path, COLUMNS)
-        scales = (header.price_scale, header.volume_scale)
-        tape = cls(*_ordered(columns), *scales, header.interval, header.digest, header.instrument, header.download)
-        if digest_of(tape) != header.digest or tape.header != header:
+        copy = read_copy(path, COLUMNS)
+        tape = None if copy is None else cls._sound(_header(path, copy.header, "candles"), copy.columns)
+        return cls._load_stored(path) if tape is None else tape
+
+    @classmethod
+    def _load_stored(cls, path: Path) -> Self:
+        """From the file itself, of which a copy is kept."""
+        from infrastructure.market_data.parquet import read_columns, read_header  # noqa: PLC0415  (polars)
+
+        stamp, raw = stamp_of(path), read_header(path)
+        header, columns = _header(path, raw, "candles"), read_columns(path, COLUMNS)
+        tape = cls._sound(header, columns)
+        if tape is None:
             raise InputError(
                 f"{path} was changed: its content is not what its digest {header.digest[:12]} names; "
                 "remove it and import it again"
             )
+        if stamp is not None:
+            keep_copy(path, stamp, Copy(raw, columns))
         return tape
+
+    @classmethod
+    def _sound(cls, header: Header, columns: dict[str, memoryview]) -> Self | None:
+        """The tape of these columns; None where they are not what the header says."""
+        scales = (header.price_scale, header.volume_scale)
+        tape = cls(*_ordered(columns), *scales, header.interval, header.digest, header.instrument, header.download)
+        return tape if digest_of(tape) == header.digest and tape.header == header else None
 
     @classmethod
     def find_by_digest(cls, home: Path, digest: str) -> Self:
@@ -284,8 +305,17 @@ def scaled(column: memoryview, factor: int, what: str) -> memoryview:
 
 def decode_header(path: Path, kind: Kind | None = None) -> Header:
     """The header of a stored tape; raises InputError where it is not a header of this format and kind."""
+    raw = copied_header(path)
+    if raw is None:
+        from infrastructure.market_data.parquet import read_header  # noqa: PLC0415  (polars)
+
+        raw = read_header(path)
+    return _header(path, raw, kind)
+
+
+def _header(path: Path, raw: bytes, kind: Kind | None = None) -> Header:
     try:
-        header = msgspec.json.decode(read_header(path), type=Header)
+        header = msgspec.json.decode(raw, type=Header)
     except msgspec.MsgspecError as error:
         raise InputError(f"{path} is no tape of format {FORMAT}: {error}") from None
     if header.format != FORMAT:

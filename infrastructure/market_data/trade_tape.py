@@ -14,8 +14,10 @@ from domain.errors import InputError
 from domain.values import Time, time_text
 from infrastructure.market_data.amounts import Amounts, RowError, exact_amounts
 from infrastructure.market_data.checks import Check, positive, raise_first, read_column, refuse_first
-from infrastructure.market_data.columns_file import Integers, read_columns, view, write_columns
-from infrastructure.market_data.sources import Source, is_parquet, parquet_columns, read_bytes, read_parquet
+from infrastructure.market_data.columns_file import Integers, view
+from infrastructure.market_data.parquet import read_columns, write_columns
+from infrastructure.market_data.raw_file import read_bytes
+from infrastructure.market_data.sources import Source, is_parquet, parquet_columns, read_parquet
 from infrastructure.market_data.tape import (
     FORMAT,
     Gaps,

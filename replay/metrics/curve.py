@@ -49,23 +49,33 @@ def equity_curve(fills: Sequence[OrderFilled], markets: Sequence[Market], cash: 
     times = close_times([tape for _, tape in markets])
     quote, scale = markets[0][0].quote, markets[0][0].quote_scale
     balance, initial = np.full(len(times), cash, np.int64), cash
-    total, exposure = np.zeros(len(times), np.int64), np.zeros(len(times), np.int64)
-    bound = np.zeros(len(times))
+    values: list[Integers] = []
     for (instrument, tape), position in zip(markets, positions, strict=True):
         if not len(tape):
             continue
         quantities, amounts, rows = _moves([fill for fill in fills if fill.instrument == instrument.id], tape, times)
         balance += _running(len(times), rows, amounts)
-        held = _running(len(times), rows, quantities) + position
-        worth = notionals(instrument, closes_at(tape, times), held)
-        total += worth
-        exposure += np.abs(worth)
-        bound += np.abs(worth.astype(np.float64))
+        held = _running(len(times), rows, quantities)
+        held += position
+        values.append(notionals(instrument, closes_at(tape, times), held))
         initial += instrument.notional(tape.opens[0], position)
-    # Sums of int64 wrap around in silence; the same sums as floats cannot.
-    checked(int((bound + np.abs(balance.astype(np.float64))).max()), "the account's worth")
+    _check_sums(balance, values)
+    exposure = np.abs(values[0])
+    equity = balance
+    for worth in values:
+        equity += worth
+    for worth in values[1:]:
+        exposure += np.abs(worth)
     start = min(tape.open_times[0] for _, tape in markets if len(tape))
-    return Curve(times, balance + total, exposure, Time(start), checked(initial, "the equity"), scale, quote)
+    return Curve(times, equity, exposure, Time(start), checked(initial, "the equity"), scale, quote)
+
+
+def _check_sums(balance: Integers, values: Sequence[Integers]) -> None:
+    """Raise AmountError where cash and worth, all without signs, do not fit 64 bits together."""
+    # Sums of int64 wrap around in silence. Python's integers cannot, nor can floats, which are asked only if need be.
+    if sum(map(_largest, values), _largest(balance)) > LARGEST:
+        bound = sum((np.abs(worth.astype(np.float64)) for worth in values), np.abs(balance.astype(np.float64)))
+        checked(int(bound.max()), "the account's worth")
 
 
 def close_times(tapes: Sequence[Tape]) -> Integers:
@@ -76,6 +86,8 @@ def close_times(tapes: Sequence[Tape]) -> Integers:
 
 def closes_at(tape: Tape, times: Integers) -> Integers:
     """The last close of a tape at each of these times; before its first candle has closed, its first open."""
+    if len(times) == len(tape) and (integers(tape.open_times) + tape.interval == times).all():
+        return integers(tape.closes)
     rows = np.searchsorted(integers(tape.open_times) + tape.interval, times, side="right") - 1
     closes: Integers = integers(tape.closes)[np.maximum(rows, 0)]
     if len(rows) and rows[0] < 0:
@@ -97,6 +109,8 @@ def notionals(instrument: Instrument, prices: Integers, quantities: Integers) ->
     else:
         # price x (whole x d + part) / d = price x whole + price x part / d: the long product is never made.
         divisor = POWERS[-exponent]
+        if price * _largest(quantities) <= LARGEST // 2:
+            return _half_even(prices * quantities, divisor)
         if divisor <= LARGEST // 4 and price * (_largest(quantities) // divisor + 2) <= LARGEST // 2:
             whole, part = np.divmod(quantities, divisor)
             if price * _largest(part) <= LARGEST:
@@ -105,11 +119,14 @@ def notionals(instrument: Instrument, prices: Integers, quantities: Integers) ->
     return np.array([checked(instrument.notional(*pair), "a position's worth") for pair in pairs], np.int64)
 
 
-def _half_even(products: Integers, divisor: int, whole: Integers) -> Integers:
+def _half_even(products: Integers, divisor: int, whole: Integers | None = None) -> Integers:
     """whole + products / divisor, ties to the even sum."""
-    quotient, rest = np.divmod(products, divisor)
-    total: Integers = whole + quotient
-    twice = 2 * rest
+    # `//` by one number is made of multiplications, `divmod` is not.
+    total: Integers = products // divisor
+    twice = products - total * divisor
+    twice *= 2
+    if whole is not None:
+        total += whole
     total += (twice > divisor) | ((twice == divisor) & (total & 1 == 1))
     return total
 
@@ -120,17 +137,16 @@ def _largest(values: Integers) -> int:
 
 def _moves(fills: Sequence[OrderFilled], tape: Tape, times: Integers) -> tuple[Integers, Integers, NDArray[np.intp]]:
     """What the fills of one instrument move: signed quantities, signed cash, and the row of `times` where they count."""
-    quantities, amounts = [], []
-    for fill in fills:
-        fee = fill.fee if fee_in_quote(fill) else 0
-        buys = fill.side == "buy"
-        quantities.append(fill.received if buys else -fill.received)
-        amounts.append(-fill.cash - fee if buys else fill.cash - fee)
+    taken = {fill.fee_asset: fill for fill in fills}
+    in_quote = {asset: fee_in_quote(fill) for asset, fill in taken.items()}
+    signs = np.array([1 if fill.side == "buy" else -1 for fill in fills], np.int64)
+    fees = np.array([fill.fee if in_quote[fill.fee_asset] else 0 for fill in fills], np.int64)
+    quantities = np.array([fill.received for fill in fills], np.int64) * signs
+    amounts = -np.array([fill.cash for fill in fills], np.int64) * signs - fees
     at = np.array([fill.venue_at for fill in fills], np.int64)
     closes = integers(tape.open_times) + tape.interval
     own = np.minimum(np.searchsorted(closes, at, side="right"), len(closes) - 1)
-    rows = np.searchsorted(times, closes[own])
-    return np.array(quantities, np.int64), np.array(amounts, np.int64), rows
+    return quantities, amounts, np.searchsorted(times, closes[own])
 
 
 def _running(size: int, rows: NDArray[np.intp], amounts: Integers) -> Integers:

@@ -36,9 +36,9 @@ def depths(values: Integers) -> Floats:
     return (values - height) / height
 
 
-def deepest(values: Integers) -> Drawdown | None:
-    """The drawdown with the largest part of its height; None where nothing ever falls."""
-    return _drawdown(values, int(np.argmin(depths(values))))
+def deepest(values: Integers, falls: Floats | None = None) -> Drawdown | None:
+    """The drawdown with the largest part of its height; None where nothing ever falls. `falls` are the `depths`, if known."""
+    return _drawdown(values, int(np.argmin(depths(values) if falls is None else falls)))
 
 
 def largest(values: Integers) -> Drawdown | None:
@@ -46,14 +46,16 @@ def largest(values: Integers) -> Drawdown | None:
     return _drawdown(values, int(np.argmin(values - np.maximum.accumulate(values))))
 
 
-def episodes(values: Integers) -> Episodes:
-    """All drawdowns of a series. One that is not over ends at the last row."""
-    below = np.concatenate(([False], values < np.maximum.accumulate(values), [False]))
-    edges = np.diff(below.astype(np.int8))
+def episodes(values: Integers, falls: Floats | None = None) -> Episodes:
+    """All drawdowns of a series. One that is not over ends at the last row. `falls` are the `depths`, if known."""
+    falls = depths(values) if falls is None else falls
+    below = np.zeros(len(values) + 2, np.int8)
+    np.less(falls, 0, out=below[1:-1].view(np.bool_))
+    edges = np.diff(below)
     begun, over = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
     if not len(begun):
         return Episodes(begun, over, np.empty(0, np.float64))
-    return Episodes(begun - 1, np.minimum(over, len(values) - 1), np.minimum.reduceat(depths(values), begun))
+    return Episodes(begun - 1, np.minimum(over, len(values) - 1), np.minimum.reduceat(falls, begun))
 
 
 def _drawdown(values: Integers, trough: int) -> Drawdown | None:

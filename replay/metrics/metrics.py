@@ -196,7 +196,9 @@ def _falls(curve: Curve) -> Falls:
         return Falls()
     values = np.concatenate((np.array([curve.initial], np.int64), curve.equity))
     times = np.concatenate((np.array([curve.start], np.int64), curve.times))
-    deepest, largest, every = drawdowns.deepest(values), drawdowns.largest(values), drawdowns.episodes(values)
+    falls = drawdowns.depths(values)
+    deepest, largest = drawdowns.deepest(values, falls), drawdowns.largest(values)
+    every = drawdowns.episodes(values, falls)
     if deepest is None or largest is None:
         return Falls(max_drawdown=0.0, max_drawdown_amount="0", drawdowns=0)
     lengths = (times[every.ends] - times[every.peaks]) / SECOND

@@ -26,8 +26,9 @@ class PeriodReturn(Struct, frozen=True):
 
 def day_ends(times: Integers) -> NDArray[np.intp]:
     """The row of the last time of each UTC day that has one; midnight ends the day before it."""
-    days = (times - 1) // DAY
-    return np.append(np.flatnonzero(np.diff(days)), len(days) - 1)
+    days = np.arange((times[0] - 1) // DAY, (times[-1] - 1) // DAY + 1)
+    # A day without any ends where the one before it does.
+    return np.unique(np.searchsorted(times, (days + 1) * DAY, side="right") - 1)
 
 
 def day_returns(curve: Curve) -> Floats:

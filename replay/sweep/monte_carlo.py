@@ -15,8 +15,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from domain.errors import InputError
-from replay.results import TRIPS_FILE
-from replay.session import SUMMARY_FILE
+from replay.files import SUMMARY_FILE, TRIPS_FILE
 
 Method = Literal["shuffle", "bootstrap"]
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)

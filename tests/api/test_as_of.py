@@ -11,7 +11,7 @@ from infrastructure.event_store.database import Database
 from infrastructure.event_store.ledger import PostgresLedger, RunOpening
 from infrastructure.read_models import update, update_all
 from infrastructure.row_views import KEPT_FOLDS, AsOf, Views
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.orders import ORDERS, OrderRow
 from tests.api.reading import LISTS, Api, application, keep, log_of, records
 

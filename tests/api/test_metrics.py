@@ -16,7 +16,7 @@ from infrastructure.projection_lag import watch
 from infrastructure.projection_stops import note_stop
 from infrastructure.read_models import update, update_all
 from infrastructure.settings import Settings
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.fills import FILLS
 from projections.orders import ORDERS
 from tests.api.server import Server, problem_of, serving

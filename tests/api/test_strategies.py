@@ -9,7 +9,7 @@ from domain.strategy.events import StrategyFailed
 from infrastructure.event_store import segments
 from infrastructure.event_store.database import Database
 from infrastructure.row_history import keep_history
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.rows import MemoryRows, fold_records
 from projections.strategies import StrategyRow
 from tests.api.reading import Api, application, keep, log_of

@@ -27,7 +27,7 @@ from infrastructure.projection_stops import find_stops
 from infrastructure.read_models import position_of, rows_of, update, update_all
 from infrastructure.row_rebuild import Difference, differences, rebuild
 from infrastructure.row_tables import PostgresRows, columns_of
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.fills import FILLS, FillRow
 from projections.orders import ORDERS, OrderRow
 from projections.portfolio import PORTFOLIO

@@ -30,7 +30,7 @@ from infrastructure.row_queries import FoldedRows, Page, RowSource, Unequal
 from infrastructure.row_tables import columns_of
 from infrastructure.row_versions import STANDING, VersionedRows, history_table
 from infrastructure.row_views import AsOf, Views
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.orders import ORDERS, OrderRow
 from projections.portfolio import PORTFOLIO
 from projections.positions import PoolRow

@@ -22,7 +22,7 @@ from infrastructure.key_filter import KeyFilter
 from infrastructure.projection_batches import RUNS_KEPT
 from infrastructure.read_models import ProjectionRunner, position_of, rows_of, update_all
 from infrastructure.row_rebuild import differences, rebuild
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.fills import FILLS
 from projections.orders import ORDERS
 from projections.portfolio import PORTFOLIO

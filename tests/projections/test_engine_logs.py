@@ -6,8 +6,8 @@ from hypothesis import given
 
 from domain.account.events import AccountValued
 from domain.bot.events import ReverseDropped
-from projections import PROJECTIONS
 from projections.alerts import AlertRow
+from projections.catalogue import PROJECTIONS
 from projections.orders import ENDED, OrderRow
 from projections.portfolio import PORTFOLIO, BalanceRow
 from projections.position_groups import GroupRow, LegRow

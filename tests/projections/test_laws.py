@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from domain.account.events import AccountValued, CashDeposited, OrderFilled, PositionDeposited
 from domain.market import Instrument
 from domain.message import Event, Record
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.fills import FillRow
 from projections.instruments import InstrumentRow, instrument_of
 from projections.orders import OrderRow

@@ -12,7 +12,8 @@ from msgspec import structs
 from domain.account.events import OrderFilled, PositionDeposited
 from domain.message import Event, Record
 from domain.values import Asset, Cash, Fee, InstrumentId, Quantity, Side, Time
-from projections import PROJECTIONS, performance
+from projections import performance
+from projections.catalogue import PROJECTIONS
 from projections.cost_basis import flow_of
 from projections.performance import Lot, RoundTrip, Trades, round_trips
 from projections.positions import PoolRow

@@ -5,7 +5,7 @@ import pytest
 from domain.catalogue import EVENTS
 from domain.errors import MissingError
 from domain.values import Time
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.orders import OrderRow
 from projections.rows import (
     Context,

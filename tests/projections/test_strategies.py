@@ -22,8 +22,8 @@ from domain.strategy.events import (
 )
 from domain.strategy.intents import Cancel
 from domain.values import InstrumentId, Price, Quantity
-from projections import PROJECTIONS
 from projections.bots import BotRow
+from projections.catalogue import PROJECTIONS
 from projections.fills import FillRow
 from projections.orders import OrderRow
 from projections.portfolio import BalanceRow

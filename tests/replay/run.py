@@ -11,7 +11,7 @@ from projections.performance import Trades, round_trips
 from replay.demo import demo_alerts, demo_setup, demo_tape
 from replay.game import backtest
 from replay.metrics.curve import Curve, equity_curve
-from replay.result import summarize
+from replay.summary import summarize
 
 CASH = 100_000 * 10**8
 """What the account of the demo begins with, in quanta."""

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from domain.market import make_instrument
 from domain.values import LARGEST, SCALE_MAX, Asset, InstrumentId, Time, decimal_text
 from replay.frames import UTC, curve_frame, events_frame, fills_frame, round_trips_frame
+from replay.log_tables import write_event_table
 from replay.metrics.curve import Curve
-from replay.result import write_event_table
 from tests.replay.run import Ran, ran
 
 

@@ -19,7 +19,7 @@ from domain.market import Instrument
 from domain.message import Event, Record
 from domain.values import Time, cash_scale, parse_time
 from infrastructure.event_store.codec import decode, encode
-from projections import PROJECTIONS
+from projections.catalogue import PROJECTIONS
 from projections.orders import ORDERS, OrderRow
 from projections.positions import PositionRow
 from projections.profit_and_loss import ProfitRow, Totals, by_account, by_group

@@ -19,17 +19,10 @@ from domain.values import DAY, Asset, Cash, InstrumentId, Quantity, Time, parse_
 from infrastructure.event_store.event_frames import SCHEMA
 from infrastructure.event_store.readable import Reader
 from projections.performance import RoundTrip
-from replay import result
+from replay import log_tables
+from replay.log_tables import FILL_COLUMNS, TRIP_COLUMNS, write_event_table, write_fills, write_round_trips
 from replay.metrics.curve import Curve
-from replay.result import (
-    EQUITY_COLUMNS,
-    FILL_COLUMNS,
-    TRIP_COLUMNS,
-    write_equity,
-    write_event_table,
-    write_fills,
-    write_round_trips,
-)
+from replay.result import EQUITY_COLUMNS, write_equity
 from tests.replay.run import Ran, ran
 from tests.spec import instrument
 
@@ -197,7 +190,7 @@ def test_fills_are_the_same_however_many_are_written_at_once(
     made: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_fills(tmp_path / "a.csv", made.records)
-    monkeypatch.setattr(result, "FILLS_AT_ONCE", 7)
+    monkeypatch.setattr(log_tables, "FILLS_AT_ONCE", 7)
     write_fills(tmp_path / "b.csv", made.records)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     write_fills(tmp_path / "none.csv", [])

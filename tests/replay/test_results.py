@@ -15,9 +15,13 @@ from domain.values import Time
 from infrastructure.market_data.tape import Tape
 from infrastructure.venues.simulated import RULES
 from replay.demo import demo_alerts, demo_setup, demo_tape
+from replay.files import EVENTS_FILE, FILES, FILLS_FILE, REPORT_FILE
 from replay.game import BotSetup, Game, MarketSetup, Portfolio, game_of, play, portfolio_game
-from replay.result import summarize, versions, write_fills
-from replay.results import EVENTS_FILE, FILES, FILLS_FILE, REPORT_FILE, results_of, write_report, write_tables
+from replay.gathered import gather
+from replay.log_tables import write_fills
+from replay.result import versions
+from replay.results import results_of, write_report, write_tables
+from replay.summary import summarize
 from tests.replay.run import Kept
 
 
@@ -68,7 +72,7 @@ def summary(game: Game, records: Kept) -> dict[str, Any]:
 def test_results_are_those_of_the_summary(make: Any) -> None:
     game = make()
     records = played(game)
-    told, results = summary(game, records), results_of(game, records)
+    told, results = summary(game, records), results_of(game, gather(records))
     assert results.metrics.growth.final_equity == told["final_equity"]
     assert results.metrics.trades.fees == told["fees"]
     assert results.metrics.trades.turnover == told["turnover"]
@@ -82,7 +86,7 @@ def test_a_folder_is_whole_and_the_same_again(make: Any, tmp_path: Path) -> None
     records = played(game)
     told = summary(game, records)
     for name in ("a", "b"):
-        results = write_tables(tmp_path / name, game, records)
+        results = write_tables(tmp_path / name, game, gather(records), records)
         write_report(tmp_path / name / REPORT_FILE, game, results, told, {"legs": 3}, ("Mind the gap.",))
         assert sorted(path.name for path in (tmp_path / name).iterdir()) == sorted(FILES)
     for name in FILES:
@@ -108,7 +112,7 @@ def test_tables_of_a_log_that_breaks_off_leave_nothing(tmp_path: Path) -> None:
         raise InputError("the log ends here")
 
     with pytest.raises(InputError, match="the log ends here"):
-        write_tables(tmp_path, game, broken())
+        write_tables(tmp_path, game, gather(records), broken())
     assert list(tmp_path.iterdir()) == []
 
 
@@ -117,10 +121,10 @@ def test_a_tape_without_candles_has_no_results() -> None:
     empty: Tape = demo_tape(1, 1).slice(Time(0), Time(1))
     game = game_of(setup, empty, [])
     with pytest.raises(InputError, match="no candle"):
-        results_of(game, played(game))
+        results_of(game, gather(played(game)))
 
 
 def test_figures_are_json() -> None:
     game = one_market()
-    told = msgspec.json.decode(msgspec.json.encode(results_of(game, played(game)).metrics))
+    told = msgspec.json.decode(msgspec.json.encode(results_of(game, gather(played(game))).metrics))
     assert told["growth"]["currency"] == "USDT"

@@ -20,9 +20,10 @@ from domain.strategy.registry import register
 from infrastructure.venues.simulated import Terms
 from replay.demo import demo_tape
 from replay.game import Game, MarketSetup, Portfolio, StrategySetup, play, portfolio_game
-from replay.result import summarize
+from replay.gathered import Gathered, gather
 from replay.results import results_of
-from replay.strategy_results import Counted, account_results
+from replay.strategy_results import account_results
+from replay.summary import summarize
 from tests.replay.run import Kept
 from tests.simulator import tape_of
 from tests.strategy_game import BTC, CROSS, GRID, RICH_GRID, made, setup_of
@@ -56,9 +57,9 @@ def told(game: Game) -> tuple[dict[str, Any], dict[str, Any]]:
     """What is said after one reading, and by the projections."""
     kept = Kept()
     play(game, kept)
-    instrument, counts = game.markets[0].instrument, Counted()
-    results = results_of(game, counts.passing(kept))
-    said = {"counts": counts.counts(), **account_results(results, instrument)}
+    instrument, found = game.markets[0].instrument, gather(kept)
+    results = results_of(game, found)
+    said = {"counts": found.counts(), **account_results(results, instrument)}
     wanted = summarize(kept, instrument)
     alerts = wanted["counts"].pop("alerts")
     assert set(alerts.values()) == {0}
@@ -110,7 +111,7 @@ def test_a_fill_that_is_left_out_would_be_found() -> None:
     kept = Kept()
     asked = GAMES["base fees"]()
     play(asked, kept)
-    results = results_of(asked, kept)
+    results = results_of(asked, gather(kept))
     wanted = account_results(results, asked.markets[0].instrument)
     fewer = account_results(structs.replace(results, fills=results.fills[1:]), asked.markets[0].instrument)
     assert {name for name in wanted if wanted[name] != fewer[name]} == {"realized_pnl", "unrealized_pnl"}
@@ -126,12 +127,13 @@ def test_one_that_broke_is_counted() -> None:
     setup = made("b", broken, CROSS)
     portfolio = Portfolio((MarketSetup(BTC, Terms(Decimal(0), Decimal(0))),), (), MONEY, strategies=(setup,))
     walk = tape_of([(100 + at % 7, 110, 90, 100 + at % 5) for at in range(200)])
-    kept, counts = Kept(), Counted()
+    kept, found = Kept(), Gathered()
     play(portfolio_game(portfolio, [walk], []), kept)
-    seen: list[Record[Event]] = list(counts.passing(kept))
+    seen: list[Record[Event]] = list(found.passing(kept))
     assert seen == list(kept)
-    assert counts.failed == [StrategyFailed("b", "main", "ValueError: b")]
-    assert (counts.records, counts.fills, counts.orders, counts.denied) == (len(kept), 0, 0, 0)
+    assert found.failed == [StrategyFailed("b", "main", "ValueError: b")]
+    events = sum(len(record.events) for record in kept)
+    assert found.counts() == {"records": len(kept), "events": events, "orders": 0, "denied": 0, "fills": 0}
 
 
 def test_two_strategies_under_one_name_are_refused() -> None:

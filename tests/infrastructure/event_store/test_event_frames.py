@@ -14,7 +14,7 @@ from domain.catalogue import EVENTS
 from domain.market import Instrument, make_instrument
 from domain.message import Event, Record
 from domain.strategy.events import StrategyActed
-from domain.strategy.intents import Cancel, Place
+from domain.strategy.intents import CLOSE, Cancel, Place
 from domain.values import LARGEST, SCALE_MAX, TIME_END, InstrumentId, Price, Quantity, Time, decimal_text, time_text
 from infrastructure.event_store import event_frames as module
 from infrastructure.event_store.event_frames import SCHEMA, decimal_texts, event_frames, time_texts
@@ -114,6 +114,32 @@ def test_intents_are_written_in_their_instruments_places() -> None:
     first, second = msgspec.json.decode(rows[-1][-1])["intents"]
     assert (first["quantity"], first["limit"], first["side"]) == ("1.5", "99.5", "buy")
     assert second == {"legs": None}
+
+
+AMOUNTS = st.integers(-LARGEST, LARGEST)
+PLACES = st.builds(
+    Place,
+    st.sampled_from(["buy", "sell"]),
+    st.sampled_from(["market", "limit", "stop"]),
+    AMOUNTS,
+    st.none() | AMOUNTS,
+    st.none() | AMOUNTS,
+    st.booleans(),
+    st.integers(0, 300),
+)
+OTHERS = st.builds(Cancel, st.none() | st.tuples(st.integers(0, 9))) | st.just(CLOSE)
+
+
+@given(
+    st.lists(st.lists(PLACES, max_size=3) | st.lists(PLACES | OTHERS, max_size=3), min_size=1, max_size=8),
+    st.sampled_from(["BTC/USDT", "DOGE/INR", "not listed"]),
+)
+def test_intents_of_every_kind_and_number(decided: list[list[Any]], name: str) -> None:
+    coarse = make_instrument("DOGE/INR", Decimal("0.1"), Decimal(1), Decimal(0))
+    acted = [StrategyActed("b", "main", InstrumentId(name), Price(7), Quantity(0), (), tuple(each)) for each in decided]
+    records: Log = [listing(instrument(), 1), listing(coarse, 2)]
+    records += [Record(1, 3 + number, Time(0), "core", None, (each,)) for number, each in enumerate(acted)]
+    assert read_together(records) == read_singly(records)
 
 
 def test_the_check_would_see_an_amount_of_other_places(monkeypatch: pytest.MonkeyPatch) -> None:

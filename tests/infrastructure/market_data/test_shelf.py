@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from domain.errors import InputError, MissingError
-from infrastructure.market_data import shelf
+from infrastructure.market_data import importers
 from infrastructure.market_data.exporters import export_tape
 from infrastructure.market_data.importers import candles_from
 from infrastructure.market_data.shelf import Damaged, Stored, find_tape, import_cached, list_tapes
@@ -37,7 +37,7 @@ def test_the_same_bytes_are_parsed_once(source: Path, home: Path, monkeypatch: p
         parsed.append(path)
         return candles_from(path, raw, interval, instrument)
 
-    monkeypatch.setattr(shelf, "candles_from", counted)
+    monkeypatch.setattr(importers, "candles_from", counted)
     copy = source.with_name("copy.csv")
     copy.write_bytes(source.read_bytes())
     second = import_cached(copy, home)

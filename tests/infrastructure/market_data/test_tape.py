@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from domain.errors import AmountError, InputError, MissingError
 from domain.values import Time
-from infrastructure.market_data.columns_file import HEADER_KEY, integers
+from infrastructure.market_data.columns_file import integers
 from infrastructure.market_data.importers import read_candles
+from infrastructure.market_data.parquet import HEADER_KEY
 from infrastructure.market_data.tape import COLUMNS, Tape, folder, make_tape
 from infrastructure.market_data.trade_tape import TradeTape
 from tests.infrastructure.market_data.candles import MINUTE, START, minutes, write_csv
@@ -34,7 +35,7 @@ def test_a_tape_comes_back_as_it_was(tape: Tape, tmp_path: Path) -> None:
     assert contents(again) == contents(tape)
     assert again.instrument == "BTC/USDT"
     assert all(column.format == "q" and column.readonly for column in again.columns.values())
-    assert [each.name for each in path.parent.iterdir()] == ["tape.parquet"]
+    assert sorted(each.name for each in path.parent.iterdir()) == ["plain", "tape.parquet"]
 
 
 def test_the_file_is_plain_parquet_of_quanta(tape: Tape, tmp_path: Path) -> None:

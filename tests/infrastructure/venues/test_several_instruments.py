@@ -341,8 +341,8 @@ def test_law_17_feeds_that_skip_or_not_give_the_same_log_over_several_tapes(
 class PlainLane(Lane):
     """Shows its book every candle, and skips none."""
 
-    def look_ahead(self, stop: int, soonest: Time, watched: Bounds | None, pace: Pace = "skip") -> None:
-        super().look_ahead(stop, soonest, watched, "every")
+    def look_ahead(self, stop: int, soonest: int, watched: Bounds | None, pace: Pace = "skip") -> bool:
+        return super().look_ahead(stop, soonest, watched, "every")
 
 
 def _play_plainly(game: Game, ledger: ListLedger) -> None:

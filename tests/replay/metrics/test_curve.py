@@ -18,7 +18,7 @@ from infrastructure.market_data.tape import Tape
 from replay.demo import demo_alerts, demo_setup, demo_tape
 from replay.game import Game, game_of, play, portfolio_game
 from replay.metrics.curve import Curve, closes_at, equity_curve, notionals
-from replay.result import summarize
+from replay.summary import summarize
 from tests.infrastructure.venues.test_several_instruments import alert, portfolio, tape
 from tests.projections.story import fill_of, intended
 from tests.simulator import MINUTE, START, ListLedger, tape_of

@@ -28,6 +28,13 @@ def test_midnight_ends_the_day_before_it() -> None:
     assert day_ends(times).tolist() == [1, 2]
 
 
+@given(st.lists(st.integers(1, 40 * 24), min_size=1, unique=True))
+def test_the_last_of_each_day(hours: list[int]) -> None:
+    times = np.array(sorted(hours), np.int64) * HOUR
+    last = {(time - 1) // DAY: row for row, time in enumerate(times.tolist())}
+    assert day_ends(times).tolist() == list(last.values())
+
+
 def test_days_weeks_and_months_by_hand() -> None:
     # 2022-01-30 was a Sunday, the last day of the fourth week.
     points = [

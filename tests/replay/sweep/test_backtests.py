@@ -15,6 +15,7 @@ from infrastructure.venues.simulated import Terms
 from projections.performance import DEPOSIT
 from replay.demo import demo_tape
 from replay.game import MarketSetup, Portfolio
+from replay.gathered import gather
 from replay.inputs import InstrumentTable
 from replay.results import results_of
 from replay.sweep.backtests import BacktestJob
@@ -123,7 +124,7 @@ def test_what_was_held_at_the_start_is_sold_not_short(tape: Path) -> None:
     loaded, holding = Tape.load(tape), {"USDT": Decimal(100_000), "BTC": Decimal(1)}
     parameters = {"quantity": Decimal("0.01"), "levels_each_side": 20, "spacing_pct": Decimal("0.1")}
     game = game_of([made("grid", strategy_named("grid"), parameters)], loaded, balances=holding)
-    results = results_of(game, played(game).records)
+    results = results_of(game, gather(played(game).records))
     assert {trip.side for trip in results.trades.trips} == {"long"}
     assert any(trip.opening_order == DEPOSIT for trip in results.trades.trips)
     job = structs.replace(
