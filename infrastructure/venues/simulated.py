@@ -5,10 +5,10 @@ candle: all fills of a candle are reported before any reaction, so no path insid
 """
 
 from bisect import bisect_left, insort
-from collections import OrderedDict
+from collections import deque
 from collections.abc import Sequence
 from decimal import Decimal
-from operator import itemgetter
+from operator import attrgetter
 from typing import Literal, get_args
 
 from msgspec import Struct
@@ -26,19 +26,17 @@ from domain.account.state import Order
 from domain.market import Instrument
 from domain.message import Fact
 from domain.ports import CancelOrder, QueryOrder, SubmitOrder
-from domain.values import (
-    POWERS,
-    Fee,
-    Price,
-    Quantity,
-    Side,
-    Time,
-    ceil_ratio,
-    divide_half_even,
-    floor_ratio,
-    ratio,
+from domain.values import POWERS, Fee, Price, Quantity, Time, ceil_ratio, divide_half_even, floor_ratio, ratio
+from infrastructure.venues.resting import (
+    LIMIT,
+    MARKET,
+    NOWHERE_ABOVE,
+    NOWHERE_BELOW,
+    STOP,
+    Resting,
+    Standing,
+    standings,
 )
-from infrastructure.venues.resting import LIMIT, MARKET, NOWHERE_ABOVE, NOWHERE_BELOW, STANDS, Resting
 
 Rules = Literal["candle-v1", "close-fill"]
 RULES: Rules = "candle-v1"
@@ -47,8 +45,10 @@ last close; and what rests fills at its own price, also where a candle opens bey
 ALL_RULES: tuple[Rules, ...] = get_args(Rules)
 ENDED_KEPT = 1024
 """How many ended orders the venue still answers queries about."""
+NOTHING, BEFORE, NO_VERDICT = Quantity(0), 0, (0, 0)
 _STOPS = frozenset({"stop", "stop_limit"})
-_FIRST_THREE = itemgetter(0, 1, 2)
+Level = tuple[int, int, Resting]
+"""(price, number, order) of an order that stands at a price; no two have the same number."""
 
 
 class Terms(Struct, frozen=True):
@@ -67,10 +67,7 @@ class Wallet(Struct):
 
 
 class SimulatedVenue:
-    """One account on one instrument. Deterministic: the same orders and prices give the same reports.
-
-    `now` is when an order arrives: the candles that opened before then do not meet it.
-    """
+    """One account on one instrument. Deterministic: the same orders and prices give the same reports."""
 
     def __init__(
         self,
@@ -86,96 +83,88 @@ class SimulatedVenue:
         self.wallet = wallet
         self.position = position
         self.last: int | None = None
-        self.now = Time(0)
         self._account = account
-        self._spot = kind == "spot"
         self._instrument = instrument
+        self._symbol = instrument.id
         exponent = instrument.quote_scale - instrument.price_scale - instrument.size_scale
         self._factor = POWERS[exponent] if exponent >= 0 else 0  # 0: a notional has to be rounded
-        self._working: dict[int, Resting] = {}
-        self._falling: list[tuple[int, int]] = []
-        self._rising: list[tuple[int, int]] = []
-        self._maker, self._taker, self._slippage = ratio(terms.maker_fee), ratio(terms.taker_fee), terms.slippage
-        self._ended: OrderedDict[int, tuple[Fact, ...]] = OrderedDict()
+        self._slippage = terms.slippage
+        self._standings = standings(
+            instrument, terms.maker_fee, terms.taker_fee, slips=bool(terms.slippage), spot=kind == "spot"
+        )
+        self._falling: list[Level] = []
+        self._rising: list[Level] = []
+        self._known: dict[int, Resting] = {}
+        self._ended = deque[int]()
 
-    def submit(self, order: SubmitOrder) -> list[Fact]:
-        """Take an order. A client's order number is taken once."""
-        number, side, kind, quantity, limit = order.order, order.side, order.type, order.quantity, order.limit or 0
-        if number in self._working or number in self._ended:
-            return [RejectReported(self._account, number, "DUPLICATE_ORDER", f"order={number}")]
-        whole = self._locks(limit, quantity) if self._spot and side == "buy" and kind == "limit" else 0
-        resting = Resting(
-            number, side, kind, quantity, quantity, limit, order.stop or 0, order.reduce_only, whole,
-            bracket=order.bracket, since=self.now,
-        )  # fmt: skip
-        if self.last is not None and kind == "limit":
-            resting.marketable = self.last <= limit if side == "buy" else self.last >= limit
-        wallet = self.wallet
-        if whole and whole > wallet.cash - wallet.locked:
-            return [self._reject(resting, limit, quantity)]
-        resting.locked = whole
-        wallet.locked += whole
-        self._working[number] = resting
-        self._stand(resting)
-        return [AcceptReported(self._account, number, f"sim-{number}")]
+    def submit(self, order: SubmitOrder, now: int = BEFORE) -> Fact:
+        """Take an order; candles that opened before `now` do not meet it. A client's order number is taken once."""
+        number = order.order
+        if number in self._known:
+            return RejectReported(self._account, number, "DUPLICATE_ORDER", f"order={number}")
+        stands = self._standings[order.type, order.side]
+        level = order.stop or order.limit or NOWHERE_ABOVE
+        resting = self._known[number] = Resting(number, order, stands, level, order.quantity, now)
+        if stands.locks:
+            wallet, whole = self.wallet, self._locks(resting)
+            if whole > wallet.cash - wallet.locked and whole:
+                self._stand(resting)  # for as long as it takes to refuse it
+                return self._reject(resting, level, order.quantity)
+            resting.whole = whole
+            wallet.locked += whole
+        if self.last is not None and stands.rank == LIMIT:
+            resting.marketable = self.last <= level if stands.buys else self.last >= level
+        insort(self._falling if stands.falls else self._rising, (level, number, resting))
+        return AcceptReported(self._account, number, f"sim-{number}")
 
     def restore(self, order: Order) -> None:
         """Take back an order that worked when the process ended; what it has filled has been settled."""
-        limit = order.limit or 0
-        locks = self._spot and order.side == "buy" and order.type == "limit"
-        resting = Resting(
-            order.id, order.side, order.type, order.quantity - order.filled, order.quantity, limit, order.stop or 0,
-            order.reduce_only, self._locks(limit, order.quantity) if locks else 0,
-            triggered=order.triggered, trades=len(order.trades), bracket=order.bracket,
+        asked = SubmitOrder(
+            self._account, order.id, order.instrument, order.side, order.type, order.quantity, order.limit, order.stop,
+            order.reduce_only, NO_VERDICT, order.bracket,
         )  # fmt: skip
-        self._working[resting.order] = resting
+        stands = self._standings["limit" if order.triggered else order.type, order.side]
+        level = (None if order.triggered else order.stop) or order.limit or NOWHERE_ABOVE
+        left = Quantity(order.quantity - order.filled)
+        resting = self._known[order.id] = Resting(order.id, asked, stands, level, left, BEFORE, len(order.trades))
         self._stand(resting)
-        if resting.whole:
-            self._lock(resting)
+        if stands.locks and not order.triggered:
+            resting.whole = self._locks(resting)
+            self.wallet.locked += resting.whole * left // order.quantity
 
     def _stand(self, resting: Resting) -> None:
-        """Find its rank and its level, where candles look for it: when it is taken in, and anew when it is triggered."""
-        resting.rank, resting.falls = STANDS["limit" if resting.triggered else resting.type, resting.side]
-        if resting.rank:
-            resting.level = resting.limit if resting.rank == LIMIT else resting.stop
-        insort(self._falling if resting.falls else self._rising, (resting.level, resting.order))
+        """Candles look for it at its level."""
+        levels = self._falling if resting.stands.falls else self._rising
+        insort(levels, (resting.level, resting.number, resting))
 
     def _leave(self, resting: Resting) -> None:
         """It stands at its level no more."""
-        levels = self._falling if resting.falls else self._rising
-        left = levels.pop(bisect_left(levels, (resting.level, resting.order)))
-        assert left[1] == resting.order, "an order that works stands at its level"
+        levels = self._falling if resting.stands.falls else self._rising
+        del levels[bisect_left(levels, (resting.level, resting.number))]
 
-    def _locks(self, limit: int, quantity: int) -> int:
-        """The cash that a resting order locks: on a spot account a limit buy, with its fee."""
-        notional = self._instrument.notional(limit, quantity)
-        if self._instrument.fee_asset == "base":
+    def _locks(self, resting: Resting) -> int:
+        """The cash that all of a limit buy locks on a spot account: its notional and its fee."""
+        limit, quantity, stands = resting.level, resting.asked.quantity, resting.stands
+        notional = limit * quantity * self._factor if self._factor else self._instrument.notional(limit, quantity)
+        if stands.in_base:
             return notional
-        numerator, denominator = self._maker
-        return notional + divide_half_even(notional * numerator, denominator)
+        return notional + divide_half_even(notional * stands.numerator, stands.denominator)
 
-    def _lock(self, resting: Resting) -> None:
-        """Lock what the part of an order that is left needs, and give the rest back."""
-        locked = resting.whole * resting.left // resting.quantity
-        self.wallet.locked += locked - resting.locked
-        resting.locked = locked
-
-    def cancel(self, request: CancelOrder) -> list[Fact]:
+    def cancel(self, request: CancelOrder) -> Fact:
         """Cancel an order that works; refuse where it does not."""
-        resting = self._working.get(request.order)
-        if resting is None:
-            return [CancelRejectReported(self._account, request.order, "ORDER_NOT_WORKING")]
-        return [self._end(resting, "canceled")]
+        resting = self._known.get(request.order)
+        if resting is None or not resting.left:
+            return CancelRejectReported(self._account, request.order, "ORDER_NOT_WORKING")
+        return self._end(resting, "canceled")
 
-    def query(self, request: QueryOrder) -> list[Fact]:
+    def query(self, request: QueryOrder) -> Sequence[Fact]:
         """Say what became of an order."""
-        resting = self._working.get(request.order)
-        if resting is not None:
-            return [AcceptReported(self._account, resting.order, f"sim-{resting.order}"), *resting.fills]
-        return list(
-            self._ended.get(request.order)
-            or (RejectReported(self._account, request.order, "NOT_FOUND", "the venue never had the order"),)
-        )
+        resting = self._known.get(request.order)
+        if resting is None:
+            return (RejectReported(self._account, request.order, "NOT_FOUND", "the venue never had the order"),)
+        if resting.left:
+            return (AcceptReported(self._account, resting.number, f"sim-{resting.number}"), *resting.story)
+        return resting.story
 
     def bounds(self) -> tuple[int, int]:
         """The prices at which the next order is met: at or below the first, at or above the second."""
@@ -183,44 +172,37 @@ class SimulatedVenue:
         return falling[-1][0] if falling else NOWHERE_BELOW, rising[0][0] if rising else NOWHERE_ABOVE
 
     def candle(self, at: Time, open_: int, high: int, low: int) -> list[Fact]:
-        """All fills of one candle: market orders, stops, limits; each by its price's distance from the open, then age."""
-        reports: list[Fact] = []
-        working = self._working
-        if not working:
-            return reports
-        for _kind, _distance, number, price, resting in self._met(at, open_, high, low):
-            if number not in working:
-                continue  # a stop of its bracket has just filled
-            if resting.type == "stop_limit" and not resting.triggered:
-                self._trigger(resting)  # rests as a limit from the next candle on
-                reports.append(TriggerReported(self._account, number))
-                continue
-            self._execute(resting, price, resting.left, at, reports)
-        return reports
-
-    def _met(self, at: Time, open_: int, high: int, low: int) -> list[tuple[int, int, int, int, Resting]]:
-        """(rank, distance from the open, number, price, order) of what a candle meets, in the order in which it acts.
+        """All fills of one candle: market orders, stops, limits; each by its price's distance from the open, then age.
 
         An order fills (or triggers) at its level, or at the open where that is beyond it.
         """
-        working, met, own = self._working, [], self.fills_at_close
-        for level, number in reversed(self._falling):
+        met: list[tuple[int, int, int, int, Resting]] = []
+        own = self.fills_at_close
+        for level, number, resting in reversed(self._falling):
             if level < low:
                 break
-            resting = working[number]
             if resting.since <= at:
-                price = level if own and resting.rank == LIMIT else min(open_, level)
-                met.append((resting.rank, open_ - price, number, price, resting))
-        for level, number in self._rising:
+                rank = resting.stands.rank
+                price = level if level <= open_ or (own and rank == LIMIT) else open_
+                met.append((rank, open_ - price, number, price, resting))
+        for level, number, resting in self._rising:
             if level > high:
                 break
-            resting = working[number]
             if resting.since <= at:
-                price = level if own and resting.rank == LIMIT else max(open_, level)
-                met.append((resting.rank, price - open_, number, price, resting))
+                rank = resting.stands.rank
+                price = level if level >= open_ or (own and rank == LIMIT) else open_
+                met.append((rank, price - open_, number, price, resting))
         if len(met) > 1:
-            met.sort(key=_FIRST_THREE)
-        return met
+            met.sort()
+        reports: list[Fact] = []
+        for rank, _distance, _number, price, resting in met:
+            if not resting.left:
+                continue  # a stop of its bracket has just filled
+            if rank == STOP and resting.asked.type == "stop_limit":
+                reports.append(self._trigger(resting))  # rests as a limit from the next candle on
+            else:
+                self._execute(resting, price, resting.left, at, resting.stands, reports)
+        return reports
 
     def trade(self, at: Time, price: int, printed: int) -> list[Fact]:
         """Fills of one printed trade.
@@ -229,132 +211,137 @@ class SimulatedVenue:
         pays its own price unless it was marketable on arrival.
         """
         reports: list[Fact] = []
-        for resting in sorted(self._working.values(), key=lambda r: (r.rank, r.order)):
+        working = [resting for _level, _number, resting in [*self._falling, *self._rising]]
+        for resting in sorted(working, key=lambda resting: (resting.stands.rank, resting.number)):
             fill_price, quantity = _trade_fill(resting, price, printed)
-            if quantity <= 0 or resting.order not in self._working:
+            if quantity <= 0:
                 continue
-            if resting.type == "stop_limit" and not resting.triggered:
-                self._trigger(resting)
-                reports.append(TriggerReported(self._account, resting.order))
+            rank = resting.stands.rank
+            if rank == STOP and resting.asked.type == "stop_limit":
+                reports.append(self._trigger(resting))
                 continue
-            if resting.rank == LIMIT and fill_price == price:
+            if rank == LIMIT and fill_price == price:
                 printed -= quantity
-            self._execute(resting, fill_price, quantity, at, reports)
+            self._execute(resting, fill_price, quantity, at, resting.stands, reports)
         return reports
 
     def at_close(self, number: int, at: Time, close: int) -> list[Fact]:
         """Fill an order that has just come, where it could trade at the close of the candle that opened at `at`."""
-        resting = self._working.get(number)
+        resting = self._known.get(number)
         reports: list[Fact] = []
-        if resting is None or not self.fills_at_close:
+        if resting is None or not resting.left or not self.fills_at_close:
             return reports
-        beyond = close < resting.level if resting.falls else close > resting.level
-        if resting.rank == MARKET or (resting.rank == LIMIT and beyond):
-            self._execute(resting, close, resting.left, at, reports, takes=True)
+        stands = resting.stands
+        beyond = close < resting.level if stands.falls else close > resting.level
+        if stands.rank == MARKET or (stands.rank == LIMIT and beyond):
+            self._execute(resting, close, resting.left, at, self._standings["market", stands.side], reports)
         return reports
 
-    def _trigger(self, resting: Resting) -> None:
+    def _trigger(self, resting: Resting) -> TriggerReported:
+        """A stop-limit order stands as a limit now."""
         self._leave(resting)
-        resting.triggered = True
+        resting.stands = self._standings["limit", resting.stands.side]
+        resting.level = resting.asked.limit or NOWHERE_ABOVE
         self._stand(resting)
+        return TriggerReported(self._account, resting.number)
 
     def _execute(
-        self, resting: Resting, price: int, quantity: int, at: Time, reports: list[Fact], *, takes: bool = False
+        self, resting: Resting, price: int, quantity: Quantity, at: Time, stands: Standing, reports: list[Fact]
     ) -> None:
         """Fill an order and settle it, or end it where it may not be filled; what is to be said of it joins the reports."""
-        if resting.reduce_only:
-            quantity = min(quantity, self._reducible(resting))
+        asked, wallet = resting.asked, self.wallet
+        if asked.reduce_only:
+            quantity = Quantity(min(quantity, self._reducible(resting)))
             if quantity <= 0:
                 reports.append(self._end(resting, "nothing left to reduce"))
                 return
-        maker, buys = resting.rank == LIMIT and not takes, resting.side == "buy"
-        if not maker and self._slippage:
-            price = self._slip(resting.side, price)
-        instrument, wallet = self._instrument, self.wallet
-        notional = price * quantity * self._factor if self._factor else instrument.notional(price, quantity)
-        in_base = buys and instrument.fee_asset == "base"
-        numerator, denominator = self._maker if maker else self._taker
-        fee = divide_half_even((quantity if in_base else notional) * numerator, denominator)
-        paid = (notional if in_base else notional + fee) if buys else fee - notional
-        if buys and self._spot and not resting.whole and paid > wallet.cash - wallet.locked:
-            reports.append(self._reject(resting, price, quantity))
-            return
-        wallet.cash -= paid
-        self.position += (quantity - fee if in_base else quantity) if buys else -quantity
+        if stands.slips:
+            price = self._slip(stands, price)
+        notional = price * quantity * self._factor if self._factor else self._instrument.notional(price, quantity)
+        charged = (quantity if stands.in_base else notional) * stands.numerator
+        fee, rest = divmod(charged, stands.denominator)
+        if rest:
+            fee = divide_half_even(charged, stands.denominator)
+        if stands.buys:
+            paid, bought = (notional, quantity - fee) if stands.in_base else (notional + fee, quantity)
+            if stands.pays and not resting.whole and paid > wallet.cash - wallet.locked:
+                reports.append(self._reject(resting, price, quantity))
+                return
+            wallet.cash -= paid
+            self.position += bought
+        else:
+            wallet.cash += notional - fee
+            self.position -= quantity
+        number = resting.number
         resting.trades += 1
-        resting.left -= quantity
         fill = FillReported(
-            self._account, resting.order, instrument.id, f"{resting.order}.{resting.trades}", Price(price), Quantity(quantity),
-            Fee(fee), instrument.base if in_base else instrument.quote, "maker" if maker else "taker", at,
+            self._account, number, self._symbol, f"{number}.{resting.trades}", Price(price), quantity, Fee(fee),
+            stands.fee_asset, stands.liquidity, at,
         )  # fmt: skip
-        resting.fills = (*resting.fills, fill)
         reports.append(fill)
-        if not resting.left:
+        resting.story += (fill,)
+        if quantity == resting.left:
             self._forget(resting)
-        elif resting.whole:
-            self._lock(resting)
-        if resting.reduce_only or resting.bracket:
+        else:
+            left, whole, ordered = Quantity(resting.left - quantity), resting.whole, asked.quantity
+            wallet.locked += whole * left // ordered - whole * resting.left // ordered
+            resting.left = left
+        if asked.reduce_only or asked.bracket:
             self._reduced(resting, quantity, reports)
 
     def _reducible(self, resting: Resting) -> int:
         """How much an order that only reduces may fill."""
-        held = self.position if resting.side == "sell" else -self.position
+        held = -self.position if resting.stands.buys else self.position
         return min(held, resting.left - resting.taken)
 
     def _reduced(self, resting: Resting, quantity: int, reports: list[Fact]) -> None:
         """It is over where nothing is left to reduce; and what stands beside it in its bracket has less to do, or nothing."""
-        if resting.reduce_only and resting.left and self._reducible(resting) <= 0:
+        asked = resting.asked
+        if asked.reduce_only and resting.left and self._reducible(resting) <= 0:
             reports.append(self._end(resting, "nothing left to reduce"))
-        if resting.bracket and resting.type in _STOPS:
-            reports += self._end_bracket(resting)
-        elif resting.bracket:
-            self._take_from_stops(resting.bracket, quantity)
-
-    def _take_from_stops(self, bracket: str, quantity: int) -> None:
-        """What a target has sold, the stop beside it must not sell again before its owner has heard of it."""
-        for other in self._working.values():
-            if other.bracket == bracket and other.type in _STOPS:
-                other.taken += quantity
-
-    def _end_bracket(self, filled: Resting) -> list[Fact]:
-        """One cancels the other: what else of its bracket only reduces is over, before a limit can be met."""
-        others = [
-            other
-            for other in self._working.values()
-            if other.bracket == filled.bracket and other.reduce_only and other is not filled
-        ]
-        return [self._end(other, "bracket") for other in others]
+        if not asked.bracket:
+            return
+        levels = [*self._falling, *self._rising]
+        beside = [each for _, _, each in levels if each.asked.bracket == asked.bracket and each is not resting]
+        if asked.type in _STOPS:  # one cancels the other, before a limit can be met
+            beside.sort(key=attrgetter("number"))
+            reports += [self._end(each, "bracket") for each in beside if each.asked.reduce_only]
+            return
+        for each in beside:
+            if each.asked.type in _STOPS:  # it must not sell again what this has, before its owner has heard of it
+                each.taken += quantity
 
     def _reject(self, resting: Resting, price: int, quantity: int) -> RejectReported:
         instrument = self._instrument
         needed = instrument.cash_text(instrument.notional(price, quantity))
         free = instrument.cash_text(self.wallet.cash - self.wallet.locked)
-        report = RejectReported(
-            self._account, resting.order, "INSUFFICIENT_BALANCE", f"notional={needed} and fee, free={free}"
-        )
-        self._forget(resting, report)
+        reason = f"notional={needed} and fee, free={free}"
+        report = RejectReported(self._account, resting.number, "INSUFFICIENT_BALANCE", reason)
+        resting.story += (report,)
+        self._forget(resting)
         return report
 
     def _end(self, resting: Resting, reason: str) -> CancelReported:
-        report = CancelReported(self._account, resting.order, Quantity(resting.quantity - resting.left), reason)
-        self._forget(resting, report)
+        report = CancelReported(self._account, resting.number, Quantity(resting.asked.quantity - resting.left), reason)
+        resting.story += (report,)
+        self._forget(resting)
         return report
 
-    def _forget(self, resting: Resting, *last: Fact) -> None:
+    def _forget(self, resting: Resting) -> None:
         """The order works no more; what became of it is kept a while for queries."""
-        if self._working.pop(resting.order, None) is not None:
-            self._leave(resting)
-        if resting.locked:
-            self.wallet.locked -= resting.locked
-            resting.locked = 0
-        self._ended[resting.order] = (*resting.fills, *last) if last else resting.fills
-        if len(self._ended) > ENDED_KEPT:
-            self._ended.popitem(last=False)  # a plain dict would look for its oldest past all that were deleted
+        self._leave(resting)
+        if resting.whole:
+            self.wallet.locked -= resting.whole * resting.left // resting.asked.quantity
+        resting.left = NOTHING
+        ended = self._ended
+        ended.append(resting.number)
+        if len(ended) > ENDED_KEPT:
+            del self._known[ended.popleft()]
 
-    def _slip(self, side: Side, price: int) -> int:
+    def _slip(self, stands: Standing, price: int) -> int:
         """Slippage worsens the price and keeps it on the tick: buys ceil, sells floor."""
         numerator, denominator = ratio(self._slippage)
-        if side == "buy":
+        if stands.buys:
             return ceil_ratio(price, (denominator + numerator, denominator), self._instrument.tick)
         return max(1, floor_ratio(price, (denominator - numerator, denominator), self._instrument.tick))
 
@@ -362,26 +349,26 @@ class SimulatedVenue:
 def carry_out(venue: SimulatedVenue, effect: object) -> Sequence[Fact]:
     """Carry out one effect."""
     if type(effect) is SubmitOrder:
-        return venue.submit(effect)
+        return (venue.submit(effect),)
     if type(effect) is CancelOrder:
-        return venue.cancel(effect)
+        return (venue.cancel(effect),)
     assert type(effect) is QueryOrder, effect
     return venue.query(effect)
 
 
-def _trade_fill(resting: Resting, price: int, printed: int) -> tuple[int, int]:
+def _trade_fill(resting: Resting, price: int, printed: int) -> tuple[int, Quantity]:
     """(price, quantity) that a printed trade fills of an order; quantity 0 where it does not."""
-    if resting.type == "market":
+    level, rank, none = resting.level, resting.stands.rank, Quantity(0)
+    if rank == MARKET:
         return price, resting.left
-    level = resting.level
-    if resting.falls:
+    if resting.stands.falls:
         reached, through = price <= level, price < level
     else:
         reached, through = price >= level, price > level
     if not reached:
-        return price, 0
-    if resting.rank != LIMIT:
+        return price, none
+    if rank != LIMIT:
         return price, resting.left
     if through:
         return (price if resting.marketable else level), resting.left
-    return level, min(resting.left, max(0, printed))
+    return level, Quantity(min(resting.left, max(0, printed)))

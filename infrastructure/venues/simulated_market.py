@@ -7,18 +7,28 @@ at its time. Where intervals differ, an order that comes inside a candle is not 
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
-from domain.ports import FOREVER, ClockStarted, DeadlineReached, Effect, Input, Interest, Mark, Moment, TapeEnded, Wake
+from domain.ports import (
+    FOREVER,
+    ClockStarted,
+    DeadlineReached,
+    Effect,
+    Input,
+    Interest,
+    Mark,
+    Moment,
+    SubmitOrder,
+    TapeEnded,
+    Wake,
+)
 from domain.signal.commands import DeliverAlert
 from domain.values import InstrumentId, Time
 from infrastructure.venues.lane import Bounds, Lane, Pace
 
 VENUE = "venue"
-_heard = partial(Input, VENUE)
 
 
 class TimedAlert(Struct, frozen=True):
@@ -38,8 +48,9 @@ class SimulatedMarket:
     def __init__(
         self, lanes: Sequence[Lane], opening: Sequence[Input], alerts: Sequence[TimedAlert], pace: Pace = "skip"
     ) -> None:
-        self._lanes = lanes
+        self._lanes = list(lanes)
         self._lane_of = {lane.instrument: lane for lane in lanes}
+        self._rests = not any(lane.venue.fills_at_close for lane in lanes)
         self._opening = opening
         self._alerts = sorted(alerts, key=lambda alert: alert.at)
         self._pace = pace
@@ -50,7 +61,7 @@ class SimulatedMarket:
         self._started = False
         self._ended = False
         self._now = self._start()
-        self._acting = self._now
+        self._acting: int = self._now
 
     @property
     def candles(self) -> int:
@@ -74,22 +85,47 @@ class SimulatedMarket:
         """Carry out the effects; what the venue answers is known at once."""
         if not effects:
             return []
-        answers: list[Any] = []
+        answers: list[Input] = []
         for effect in effects:
-            answers += map(_heard, self._lane_of[effect.instrument].carry_out(effect, self._acting))
+            lane = self._lane_of[effect.instrument]
+            if type(effect) is SubmitOrder and self._rests:
+                answers.append(Input(VENUE, lane.venue.submit(effect, self._acting)))
+            else:
+                answers += [Input(VENUE, report) for report in lane.carry_out(effect, self._acting)]
         return [Moment(self._now, answers)] if answers else []
 
     def _next_candles(self, interest: Interest) -> Moment | None:
         """The next instant, before what is planned, at which candles end that matter."""
-        watched, planned = interest.watched, min(interest.deadline, self._alert_at)
+        planned = min(interest.deadline, self._alert_at)
         if planned != self._planned:
             self._planned, self._stops = planned, self._stops_at(planned)
+        if len(self._stops) > 1:
+            return self._next_of_several(interest.watched)
+        lane, stop = self._stops[0]
+        watched, pace = interest.watched.get(lane.instrument), self._pace
+        while lane.look_ahead(stop, FOREVER, watched, pace):
+            facts: list[Any] = []
+            for report in lane.play():
+                facts.append(Input(VENUE, report))  # noqa: PERF401  (a comprehension is a call)
+            reached = watched is not None and lane.reaches(watched)
+            told = reached or pace == "every"
+            wakes = lane.wakes(pace, reached=reached) if told or lane.met == lane.wake else ()
+            if facts or wakes or told:
+                self._now, self._acting = max(self._now, lane.opened), lane.due
+                facts.append(lane.mark(whole=watched is not None))
+                facts += wakes
+                return Moment(self._now, facts)
+        lane.passed = max(lane.passed, stop)
+        return None
+
+    def _next_of_several(self, watched: dict[InstrumentId, Bounds]) -> Moment | None:
+        """Where there are several tapes, their candles that end together are one instant."""
         while True:
-            end = FOREVER
+            end: int = FOREVER
             for lane, stop in self._stops:  # no lane looks further than it must
                 lane.look_ahead(stop, end, watched.get(lane.instrument), self._pace)
                 end = min(end, lane.due)
-            if end is FOREVER:
+            if end == FOREVER:
                 break
             moment = self._candles(end, watched)
             if moment is not None:
@@ -107,14 +143,14 @@ class SimulatedMarket:
             for lane, index in zip(self._lanes, opens, strict=True)
         ]
 
-    def _candles(self, end: Time, watched: dict[InstrumentId, Bounds]) -> Moment | None:
+    def _candles(self, end: int, watched: dict[InstrumentId, Bounds]) -> Moment | None:
         """All fills of the candles that end now, and the closes; None where nothing came of them."""
         facts: list[Any] = []
         wakes: list[Wake] = []
         told, at = self._pace == "every", self._now
         for lane in self._lanes:
             if lane.due == end:
-                facts += map(_heard, lane.play())
+                facts += [Input(VENUE, report) for report in lane.play()]
                 at = max(at, lane.opened)
                 bounds = watched.get(lane.instrument)
                 reached = bounds is not None and lane.reaches(bounds)
