@@ -3,6 +3,7 @@
 
 cdef class SimulatedVenue:
     cdef public bint fills_at_close
+    cdef public bint _needs_more
     cdef public object wallet
     cdef public object position
     cdef public object last

@@ -38,10 +38,11 @@ from infrastructure.venues.resting import (
     standings,
 )
 
-Rules = Literal["candle-v1", "close-fill"]
+Rules = Literal["candle-v1", "close-fill", "through"]
 RULES: Rules = "candle-v1"
 """How candles fill. `close-fill` is the same but for this: an order that could trade when it comes does so at once, at the
-last close; and what rests fills at its own price, also where a candle opens beyond it. So nautilus_trader's bars fill."""
+last close; and what rests fills at its own price, also where a candle opens beyond it. So nautilus_trader's bars fill.
+`through` is the same but for this: the price must go through a limit to fill it, at the limit is not enough."""
 ALL_RULES: tuple[Rules, ...] = get_args(Rules)
 ENDED_KEPT = 1024
 """How many ended orders the venue still answers queries about."""
@@ -80,6 +81,7 @@ class SimulatedVenue:
         rules: Rules = RULES,
     ) -> None:
         self.fills_at_close = rules == "close-fill"
+        self._needs_more = rules == "through"
         self.wallet = wallet
         self.position = position
         self.last: int | None = None
@@ -177,19 +179,19 @@ class SimulatedVenue:
         An order fills (or triggers) at its level, or at the open where that is beyond it.
         """
         met: list[tuple[int, int, int, int, Resting]] = []
-        own = self.fills_at_close
+        own, more = self.fills_at_close, self._needs_more
         for level, number, resting in reversed(self._falling):
             if level < low:
                 break
-            if resting.since <= at:
-                rank = resting.stands.rank
+            rank = resting.stands.rank
+            if resting.since <= at and not (more and level == low and rank == LIMIT):
                 price = level if level <= open_ or (own and rank == LIMIT) else open_
                 met.append((rank, open_ - price, number, price, resting))
         for level, number, resting in self._rising:
             if level > high:
                 break
-            if resting.since <= at:
-                rank = resting.stands.rank
+            rank = resting.stands.rank
+            if resting.since <= at and not (more and level == high and rank == LIMIT):
                 price = level if level >= open_ or (own and rank == LIMIT) else open_
                 met.append((rank, price - open_, number, price, resting))
         if len(met) > 1:
@@ -219,6 +221,8 @@ class SimulatedVenue:
             rank = resting.stands.rank
             if rank == STOP and resting.asked.type == "stop_limit":
                 reports.append(self._trigger(resting))
+                continue
+            if self._needs_more and rank == LIMIT and price == resting.level:
                 continue
             if rank == LIMIT and fill_price == price:
                 printed -= quantity

@@ -152,7 +152,7 @@ def test_options_change_what_they_say(path: Path) -> None:
         ({"step": "-1"}, "step is -1; allowed: above 0"),
         ({"account": "cash"}, "account is 'cash'; allowed: spot, margin"),
         ({"fee_asset": "bnb"}, "fee_asset is 'bnb'; allowed: quote, base"),
-        ({"fill": "close"}, "fill is 'close'; allowed: candle-v1, close-fill"),
+        ({"fill": "close"}, "fill is 'close'; allowed: candle-v1, close-fill, through"),
         ({"instrument": "BTC"}, "BTC"),
         ({"start": "tomorrow"}, "'tomorrow' is not an ISO 8601 time"),
         ({"start": "2022-01-02", "end": "2022-01-01"}, "start 2022-01-02 is not before end 2022-01-01"),

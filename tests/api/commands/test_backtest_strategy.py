@@ -323,7 +323,7 @@ REFUSED: list[tuple[str, Callable[[Market], list[str]], str]] = [
     (
         "fill rules",
         lambda market: market.arguments("sma_cross", "--set=notional=1", fill="close"),
-        "--fill is 'close'; allowed: candle-v1, close-fill",
+        "--fill is 'close'; allowed: candle-v1, close-fill, through",
     ),
     (
         "a file that is not there",

@@ -181,6 +181,39 @@ def test_close_fill_fills_what_rests_at_its_own_price_and_a_stop_where_it_opens(
     assert [fill[1] for fill in candle(market, 9800, 9850, 9750)] == [price]
 
 
+@pytest.mark.parametrize("rules", ["candle-v1", "through"])
+@pytest.mark.parametrize(
+    ("side", "limit", "stop", "price", "touched"),
+    [
+        ("buy", 9900, None, 9900, True),  # the low
+        ("sell", 10100, None, 10100, True),  # the high
+        ("buy", 9901, None, 9901, False),
+        ("sell", 10099, None, 10099, False),
+        ("buy", 10001, None, 10000, False),  # opened beyond it
+        ("sell", None, 9900, 9900, False),  # a stop is met by a touch
+        ("buy", None, 10100, 10100, False),
+    ],
+)
+def test_through_fills_no_limit_that_is_only_touched(
+    rules: Any, side: Any, limit: int | None, stop: int | None, price: int, touched: bool
+) -> None:
+    market = venue(rules=rules)
+    send(market, 1, side, "limit" if stop is None else "stop", limit=limit, stop=stop)
+    assert [fill[1] for fill in candle(market, 10000, 10100, 9900)] == (
+        [] if touched and rules == "through" else [price]
+    )
+    expected = [1] if touched and rules == "through" else []
+    assert [fill[0] for fill in candle(market, 10000, 10101, 9899)] == expected  # it rests until the price goes on
+
+
+@pytest.mark.parametrize(("rules", "sizes"), [("candle-v1", [400, 600]), ("through", [1000])])
+def test_through_fills_no_limit_at_its_price_by_a_print(rules: Any, sizes: list[int]) -> None:
+    market = venue(rules=rules)
+    send(market, 1, "buy", "limit", limit=9900)
+    reports = [*market.trade(Time(1), 9900, 400), *market.trade(Time(2), 9899, 1)]
+    assert [report.quantity for report in reports if isinstance(report, FillReported)] == sizes
+
+
 def test_by_candle_v1_nothing_trades_at_a_close() -> None:
     market = venue()
     send(market, 1, "buy", "market")
