@@ -39,7 +39,9 @@ TAKER_FEE = Annotated[str, typer.Option(help="Fraction of the notional that othe
 SLIPPAGE = Annotated[str, typer.Option(help="Fraction of the price that market and stop orders lose.")]
 ACCOUNT = Annotated[str, typer.Option(help="spot, or margin: may be short, at a leverage of one.")]
 FEE_ASSET = Annotated[str, typer.Option(help="Where the fee of a buy is taken: quote or base.")]
-FILL = Annotated[str, typer.Option(help="candle-v1; close-fill: at the close that decided; through: limits need a price beyond.")]
+FILL = Annotated[
+    str, typer.Option(help="candle-v1; close-fill: at the deciding close; through: limits need more than a touch.")
+]
 PERIODS = Annotated[float, typer.Option("--periods-per-year", help="Trading days: 365, 252 for stocks.")]
 
 
