@@ -77,11 +77,13 @@ mutants: ## what survives in the risk, pool, queue and offset code; 20 minutes a
 	@CI=1 build/mutants/bin/mutmut run $(ARGS)
 	@build/mutants/bin/mutmut results | sed '/: not checked$$/d'
 
-compiled: install ## the same source through Cython, in build/compiled: PYTHONPATH=build/compiled .venv/bin/truetape ...
+compiled: install ## the same source through Cython, as .venv/bin/truetape-compiled; a minute or two, needs a C compiler
 	@rm -rf build/compiled && mkdir -p build/compiled && cp -R api domain infrastructure projections replay build/compiled
 	@cd build/compiled && $(CYTHONIZE) $(COMPILED)
 	@$(BIN)/python -m infrastructure.compiled.weave $(COMPILED:%.py=build/compiled/%.c)
 	@cd build/compiled && CFLAGS="-O2 -g0 -w" $(CYTHONIZE) -i $(COMPILED) >/dev/null
+	@printf '#!/bin/sh\nPYTHONPATH="%s/build/compiled" exec "%s/$(BIN)/truetape" "$$@"\n' "$(CURDIR)" "$(CURDIR)" \
+		> $(BIN)/truetape-compiled && chmod +x $(BIN)/truetape-compiled
 
 build: install ## a wheel and a source archive in dist/
 	@$(BIN)/hatchling build
