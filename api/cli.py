@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Annotated, Any
 
 import typer
-from typer.exceptions import Abort, TyperException
+from typer.exceptions import Abort, Exit, TyperException
 
 from api.terminal import EXIT_CLEAN, EXIT_INTERRUPTED, EXIT_UNABLE, fail
 
@@ -40,7 +40,7 @@ def app_of(names: Iterable[str] = COMMANDS) -> typer.Typer:
         rich_markup_mode=None,
     )
     # With something of its own to call, one command is a group of one: it is still called by its name.
-    app.callback()(_nothing)
+    app.callback()(_before)
     for name in names:
         found = _imported(name)
         if isinstance(found, typer.Typer):
@@ -50,8 +50,20 @@ def app_of(names: Iterable[str] = COMMANDS) -> typer.Typer:
     return app
 
 
-def _nothing() -> None:
-    """Typer calls it before a command."""
+def _say_version(asked: bool) -> None:
+    if not asked:
+        return
+    from infrastructure.event_store.engine_version import engine_version
+
+    typer.echo(f"truetape {engine_version()}")
+    raise Exit
+
+
+VERSION = Annotated[bool, typer.Option("--version", help="Say which version this is.", callback=_say_version)]
+
+
+def _before(*, version: VERSION = False) -> None:
+    """What can be asked before any command."""
 
 
 @cache

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,11 @@ def test_help_names_what_there_is() -> None:
 def test_alone_it_explains_itself() -> None:
     ended = run()
     assert (ended.code, ended.out, ended.err) == (2, run("--help").out, "")
+
+
+def test_it_says_its_version() -> None:
+    ended = run("--version")
+    assert (ended.code, ended.out, ended.err) == (0, f"truetape {metadata.version('truetape')}\n", "")
 
 
 @pytest.mark.parametrize(
