@@ -1,6 +1,6 @@
 """How long the loop takes, by phase, per filled order and per idle candle; what it keeps in memory; what keeping costs.
 
-Run by hand: `.venv/bin/python benchmarks/engine.py`. Each figure stands beside a probe of the same run that does the
+Run by hand: `.venv/bin/python -m benchmarks.engine`. Each figure stands beside a probe of the same run that does the
 least the figure could, so that ratios mean something on a machine that is busy or slow.
 """
 
@@ -37,7 +37,7 @@ from replay import event_lines, log_tables, summary
 from replay.game import Game, play
 from replay.spool import BLOCK, Spool
 
-MEMORY = Path(__file__).with_name("memory.py")
+MEMORY = "benchmarks.memory"
 UNIT_LOOPS = 1_000_000
 NS = 1e-9
 
@@ -203,7 +203,7 @@ def growth_of_memory(tape: Tape, candles: int) -> None:
         path = Path(folder, "tape.parquet")
         tape.save(path)
         for name, part in product(("dense", "ladder"), (10, 1)):
-            command = [sys.executable, str(MEMORY), str(path), str(candles // part), name]
+            command = [sys.executable, "-m", MEMORY, str(path), str(candles // part), name]
             plain, traced = (
                 json.loads(subprocess.run([*command, how], check=True, capture_output=True).stdout)
                 for how in ("", "trace")

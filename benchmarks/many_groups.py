@@ -1,6 +1,6 @@
 """100 webhooks at the same moment while 50 position groups are open: none lost, each taken once, how long each answer took.
 
-Run by hand: `.venv/bin/python benchmarks/many_groups.py`, about a minute. 50 bots on one account have a live group each, with
+Run by hand: `.venv/bin/python -m benchmarks.many_groups`, about a minute. 50 bots on one account have a live group each, with
 resting legs. Then bursts of 100 alerts, two for each bot, each on a line of its own, begin at once; the bare route
 gets the same bursts in turns. At the end the log must have every alert once, or the script fails.
 """

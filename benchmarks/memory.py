@@ -1,4 +1,4 @@
-"""What one run keeps in memory: `python benchmarks/memory.py TAPE CANDLES WORKLOAD`, a process of its own, prints JSON.
+"""What one run keeps in memory: `python -m benchmarks.memory TAPE CANDLES WORKLOAD`, a process of its own, prints JSON.
 
 Resident memory is read before the run and at its end; with a fourth argument `trace`, `tracemalloc` sees what the run
 itself allocates, since the tape and the alerts are there before it starts.

@@ -1,6 +1,6 @@
 """An hour of market time at speed: flat memory, laws that hold, stream clients that are cut off and miss nothing.
 
-Run by hand: `.venv/bin/python benchmarks/soak.py`, some five minutes; `--hours 4` for longer. A server in a process
+Run by hand: `.venv/bin/python -m benchmarks.soak`, some five minutes; `--hours 4` for longer. A server in a process
 of its own trades for 20 bots of 4 accounts on 6 markets, whose candles, one a second, are pushed over HTTP by a user for
 each market, while alerts come to every bot's webhook about every half minute of market time. Meanwhile five clients
 follow the stream on every channel from its beginning; each is cut off at random, mostly without a goodbye, and resumes

@@ -1,6 +1,6 @@
 """How long a webhook's answer takes while many come at once, beside a bare FastAPI route; and that repeats count once.
 
-Run by hand: `.venv/bin/python benchmarks/webhook.py`, half a minute on a quiet machine. The server runs in a process of its own, with its
+Run by hand: `.venv/bin/python -m benchmarks.webhook`, half a minute on a quiet machine. The server runs in a process of its own, with its
 worker and its own PostgreSQL, and so does the bare route: the same framework, uvicorn settings, client and machine, no
 work. 10,000 deliveries of 1,000 distinct alerts, shuffled, go to each in rounds that take turns, 64 in flight. Then
 some one at a time, as alerts come in life. A round begins when the inbox of the one before it is taken, so that the

@@ -2,9 +2,9 @@
 
 Run by hand, with the folder of the candles (`binance_spot_*USDT_5m_*.parquet`):
 
-    .venv/bin/python benchmarks/year_on_paper.py FOLDER              # everything
-    .venv/bin/python benchmarks/year_on_paper.py FOLDER --mode hybrid --days 90
-    .venv/bin/python benchmarks/year_on_paper.py FOLDER --days 30 --plant
+    .venv/bin/python -m benchmarks.year_on_paper FOLDER              # everything
+    .venv/bin/python -m benchmarks.year_on_paper FOLDER --mode hybrid --days 90
+    .venv/bin/python -m benchmarks.year_on_paper FOLDER --days 30 --plant
 
 In each way to take profit the year is traded by a backtest, whose log must explain every alert and add up
 (`year_checks.py`). Then its candles and alerts go through the inbox of a worker on a PostgreSQL of its own, every instant
