@@ -48,8 +48,8 @@ class Instrument(Struct, frozen=True, array_like=True):
 
     def notional(self, price: int, quantity: int) -> Cash:
         """price x quantity in cash quanta of the quote asset, half-even where the product is finer than a quantum."""
-        if self.factor:
-            return Cash(price * quantity * self.factor)
+        if factor := self.factor:
+            return Cash(price * quantity * factor)
         return Cash(divide_half_even(price * quantity, POWERS[self.price_scale + self.size_scale - self.quote_scale]))
 
     def whole_steps(self, quantity: int) -> Quantity:

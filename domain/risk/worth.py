@@ -42,7 +42,7 @@ def worth_of(state: AccountState, listing: Listing, order: OrderIntended, now: N
     """
     limit, side = order.limit, order.side
     notional = listing.notional(price_at_risk(order) if limit is None else limit, order.quantity)
-    if order.reduce_only or (side == "sell" and state.kind == "spot"):
+    if state.closes(side, reduce_only=order.reduce_only):
         return Worth(listing, notional, Cash(0), True, now)  # noqa: FBT003  (by position: an order costs a third less)
     if side == "buy" and listing.instrument.fee_asset == "base":
         return Worth(listing, notional, notional, False, now)  # noqa: FBT003

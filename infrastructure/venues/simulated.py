@@ -26,7 +26,7 @@ from domain.account.state import Order
 from domain.market import Instrument
 from domain.message import Fact
 from domain.ports import CancelOrder, QueryOrder, SubmitOrder
-from domain.values import POWERS, Fee, Price, Quantity, Time, ceil_ratio, divide_half_even, floor_ratio, ratio
+from domain.values import Fee, Price, Quantity, Time, ceil_ratio, divide_half_even, floor_ratio, ratio
 from infrastructure.venues.resting import (
     LIMIT,
     MARKET,
@@ -88,8 +88,7 @@ class SimulatedVenue:
         self._account = account
         self._instrument = instrument
         self._symbol = instrument.id
-        exponent = instrument.quote_scale - instrument.price_scale - instrument.size_scale
-        self._factor = POWERS[exponent] if exponent >= 0 else 0  # 0: a notional has to be rounded
+        self._factor = instrument.factor
         self._slippage = terms.slippage
         self._standings = standings(
             instrument, terms.maker_fee, terms.taker_fee, slips=bool(terms.slippage), spot=kind == "spot"
